@@ -1,0 +1,97 @@
+"""Anchor sets: labeled pairs that measure a judge and are never trained on."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from judge.comparison import Comparison, Instruction
+from judge.errors import Fault, InvalidInput
+from judge.tables import AnchorRow
+
+Label = Literal["a", "b", "tie"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledPair:
+    """A comparison and the side that people (or a checker) found better."""
+
+    item: str
+    comparison: Comparison
+    label: Label
+
+
+def parse_anchors(lines: Iterable[str]) -> list[LabeledPair]:
+    """Read JSONL: `{"instruction" | "messages", "response_a", "response_b", "label", "id"?}` a line.
+
+    Raises:
+        InvalidInput: naming every line that cannot be read; nothing is returned then.
+    """
+    pairs, faults = [], []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            pairs.append(_parse(line))
+        except InvalidInput as error:
+            faults += [Fault(f"line {number}: {fault.field}", fault.reason) for fault in error.faults]
+        except ValueError as error:
+            faults.append(Fault(f"line {number}", f"not JSON: {error}"))
+    if not pairs and not faults:
+        raise InvalidInput(Fault("body", "no pairs; expected one JSON object a line"))
+    if faults:
+        raise InvalidInput(*faults[:50])
+    return pairs
+
+
+def _parse(line: str) -> LabeledPair:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise InvalidInput(Fault("body", "must be a JSON object"))
+    if isinstance(row.get("messages"), list):
+        instruction = Instruction.from_json(row["messages"])
+    elif isinstance(row.get("instruction"), str) and row["instruction"].strip():
+        instruction = Instruction.of(row["instruction"])
+    else:
+        raise InvalidInput(Fault("instruction", "give `instruction` (text) or `messages` (a list)"))
+    for side in ("response_a", "response_b"):
+        if not isinstance(row.get(side), str) or not row[side].strip():
+            raise InvalidInput(Fault(side, "must be a non-empty string"))
+    if row.get("label") not in ("a", "b", "tie"):
+        raise InvalidInput(Fault("label", "must be a, b or tie"))
+    content = json.dumps([instruction.digest, row["response_a"], row["response_b"]])
+    item = str(row.get("id") or hashlib.sha256(content.encode()).hexdigest()[:16])
+    return LabeledPair(item, Comparison(instruction, row["response_a"], row["response_b"]), row["label"])
+
+
+def replace_anchors(session: Session, anchor_set: str, pairs: Sequence[LabeledPair]) -> None:
+    """Store a set in place of the one of that name."""
+    session.execute(delete(AnchorRow).where(AnchorRow.anchor_set == anchor_set))
+    unique = {pair.item: pair for pair in pairs}
+    session.add_all(
+        AnchorRow(
+            anchor_set=anchor_set,
+            item=pair.item,
+            instruction_digest=pair.comparison.instruction.digest,
+            messages=pair.comparison.instruction.to_json(),
+            response_a=pair.comparison.response_a,
+            response_b=pair.comparison.response_b,
+            label=pair.label,
+        )
+        for pair in unique.values()
+    )
+
+
+def load_anchors(session: Session) -> dict[str, list[LabeledPair]]:
+    """Every anchor set, its pairs in a stable order."""
+    sets: dict[str, list[LabeledPair]] = {}
+    for row in session.scalars(select(AnchorRow).order_by(AnchorRow.anchor_set, AnchorRow.item)):
+        comparison = Comparison(Instruction.from_json(row.messages), row.response_a, row.response_b)
+        sets.setdefault(row.anchor_set, []).append(
+            LabeledPair(row.item, comparison, row.label)  # type: ignore[arg-type]
+        )
+    return sets

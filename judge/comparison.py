@@ -1,0 +1,108 @@
+"""The values that are judged: messages, instructions, comparisons, single responses."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from judge.errors import Fault, InvalidInput
+
+Role = Literal["system", "user", "assistant"]
+Side = Literal["a", "b"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What a user asked: chat messages, the last one the user's."""
+
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def of(cls, text: str) -> "Instruction":
+        """A single-turn instruction."""
+        return cls((Message("user", text),))
+
+    @classmethod
+    def from_json(cls, messages: Iterable[Mapping[str, Any]]) -> "Instruction":
+        """Build from `[{"role", "content"}, …]`.
+
+        Raises:
+            InvalidInput: a role or content is missing or wrong, or the last turn is not the user's.
+        """
+        turns = []
+        for index, message in enumerate(messages):
+            role, content = message.get("role"), message.get("content")
+            if role not in ("system", "user", "assistant"):
+                raise InvalidInput(
+                    Fault(f"messages.{index}.role", "must be system, user or assistant")
+                )
+            if not isinstance(content, str) or not content.strip():
+                raise InvalidInput(Fault(f"messages.{index}.content", "must be a non-empty string"))
+            turns.append(Message(role, content))
+        if not turns or turns[-1].role != "user":
+            raise InvalidInput(Fault("messages", "the last message must be the user's"))
+        return cls(tuple(turns))
+
+    def to_json(self) -> list[dict[str, str]]:
+        """The messages as JSON values."""
+        return [{"role": turn.role, "content": turn.content} for turn in self.messages]
+
+    @property
+    def text(self) -> str:
+        """The last user turn."""
+        return self.messages[-1].content
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the normalized messages: equal for texts that differ only in case and spacing."""
+        canonical = [[turn.role, fold(turn.content)] for turn in self.messages]
+        return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """An instruction with two responses."""
+
+    instruction: Instruction
+    response_a: str
+    response_b: str
+
+    def response(self, side: Side) -> str:
+        """The response on that side."""
+        return self.response_a if side == "a" else self.response_b
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """An instruction with a chosen and a rejected response, and the strategy that made it."""
+
+    instruction: Instruction
+    chosen: str
+    rejected: str
+    strategy: str
+
+    def comparison(self, chosen_side: Side) -> Comparison:
+        """The comparison with the chosen response on the given side."""
+        if chosen_side == "a":
+            return Comparison(self.instruction, self.chosen, self.rejected)
+        return Comparison(self.instruction, self.rejected, self.chosen)
+
+
+def fold(text: str) -> str:
+    """Normalize a text for comparing: NFKC, case-folded, white space collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def other(side: Side) -> Side:
+    """The opposite side."""
+    return "b" if side == "a" else "a"

@@ -1,0 +1,255 @@
+"""The state of iterations: rows, stages, leases. Postgres is the truth; the queue only says "go".
+
+A stage belongs to the worker that holds its lease, and the lease has an epoch. Whoever writes for a stage
+does it in a transaction that first finds the epoch unchanged (`Lease.transaction`), so a worker that was
+given up for dead and wakes up again writes nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from judge.database import Sessions
+from judge.errors import Cancelled, Conflict, Fenced, NotFound
+from judge.pointer import read_pointer, record
+from judge.profiles import IterationSettings, Profile
+from judge.tables import IterationRow, ModelVersion, StageRow
+
+STAGES = ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote")
+ACTIVE = ("queued", "running", "cancelling")
+LEASE_S = 60
+MAX_ATTEMPTS = 3
+
+
+def start(
+    session: Session, profile: Profile, settings: IterationSettings, actor: str
+) -> IterationRow:
+    """Create an iteration whose first stage is due.
+
+    Raises:
+        Conflict: another one is active, or no seed model is registered.
+    """
+    pointer = read_pointer(session)
+    if pointer is None:
+        raise Conflict("no model is registered yet: run `judgesmith seed`")
+    row = IterationRow(
+        status="queued",
+        stage=STAGES[0],
+        profile=profile,
+        settings=settings.model_dump(),
+        seed_version=_seed(session, pointer.champion),
+        judged_by=pointer.champion,
+        actor=actor,
+    )
+    session.add(row)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        session.rollback()
+        raise Conflict("an iteration is already running; wait for it or cancel it") from error
+    session.add(StageRow(iteration_id=row.id, name=STAGES[0], status="due"))
+    record(session, actor, "start iteration", {"iteration": row.id, "profile": profile})
+    session.flush()
+    return row
+
+
+def _seed(session: Session, champion: str) -> str:
+    """The seed model behind the champion: training always starts there, not at the last version."""
+    version = session.get(ModelVersion, champion)
+    assert version is not None
+    return str(version.manifest.get("parent") or champion)
+
+
+def get(session: Session, iteration: int) -> IterationRow:
+    """An iteration.
+
+    Raises:
+        NotFound: there is none with that id.
+    """
+    row = session.get(IterationRow, iteration)
+    if row is None:
+        raise NotFound(f"iteration {iteration} does not exist")
+    return row
+
+
+def stages(session: Session, iteration: int) -> list[StageRow]:
+    """The stages begun so far, in order."""
+    rows = session.scalars(select(StageRow).where(StageRow.iteration_id == iteration))
+    return sorted(rows, key=lambda row: STAGES.index(row.name))
+
+
+def cancel(session: Session, iteration: int, actor: str) -> IterationRow:
+    """Ask an iteration to stop; a running stage notices at its next step.
+
+    Raises:
+        Conflict: it is over.
+    """
+    row = get(session, iteration)
+    if row.status not in ACTIVE:
+        raise Conflict(f"iteration {iteration} is {row.status}; there is nothing to cancel")
+    row.status = "cancelling"
+    record(session, actor, "cancel iteration", {"iteration": iteration})
+    return row
+
+
+def claim_due(session: Session, limit: int = 10) -> list[tuple[int, str]]:
+    """Stages that should be running and are not; marks them as asked for.
+
+    That is: due ones not asked for lately, and running ones whose worker let the lease run out.
+    """
+    now = func.now()
+    stale = now - text(f"interval '{LEASE_S} seconds'")
+    due = (
+        select(StageRow)
+        .join(IterationRow, IterationRow.id == StageRow.iteration_id)
+        .where(
+            IterationRow.status.in_(ACTIVE),
+            or_(
+                (StageRow.status == "due") & or_(StageRow.enqueued_at.is_(None), StageRow.enqueued_at < stale),
+                (StageRow.status == "running")
+                & (StageRow.lease_until < now)
+                & or_(StageRow.enqueued_at.is_(None), StageRow.enqueued_at < stale),
+            ),
+        )
+        .limit(limit)
+        .with_for_update(of=StageRow, skip_locked=True)
+    )
+    rows = list(session.scalars(due))
+    for row in rows:
+        row.enqueued_at = now
+    return [(row.iteration_id, row.name) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one stage, for as long as the epoch stands."""
+
+    sessions: Sessions
+    iteration: int
+    stage: str
+    epoch: int
+
+    @classmethod
+    def take(cls, sessions: Sessions, iteration: int, stage: str) -> "Lease | None":
+        """Take a stage that is due, or whose lease has run out; None if there is nothing to take."""
+        with sessions.begin() as session:
+            taken = session.execute(
+                update(StageRow)
+                .where(
+                    StageRow.iteration_id == iteration,
+                    StageRow.name == stage,
+                    or_(
+                        StageRow.status == "due",
+                        (StageRow.status == "running") & (StageRow.lease_until < func.now()),
+                    ),
+                )
+                .values(
+                    status="running",
+                    epoch=StageRow.epoch + 1,
+                    attempts=StageRow.attempts + 1,
+                    lease_until=_lease_end(),
+                    started_at=func.coalesce(StageRow.started_at, func.now()),
+                )
+                .returning(StageRow.epoch)
+            ).scalar_one_or_none()
+            if taken is None:
+                return None
+            session.execute(
+                update(IterationRow)
+                .where(IterationRow.id == iteration, IterationRow.status == "queued")
+                .values(status="running")
+            )
+        return cls(sessions, iteration, stage, taken)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A transaction that commits only while this lease holds.
+
+        Raises:
+            Fenced: another worker has taken the stage.
+            Cancelled: an operator asked the iteration to stop.
+        """
+        with self.sessions.begin() as session:
+            self._row(session)
+            if get(session, self.iteration).status == "cancelling":
+                raise Cancelled(f"iteration {self.iteration} was cancelled")
+            yield session
+
+    def extend(self) -> None:
+        """Keep the lease for another `LEASE_S` seconds; raises `Fenced` if it is lost."""
+        with self.sessions.begin() as session:
+            self._row(session).lease_until = _lease_end()
+
+    def progress(self, done: int, total: int, note: str | None = None) -> None:
+        """Publish how far the stage is; raises `Fenced` or `Cancelled`, so call it between steps."""
+        with self.transaction() as session:
+            row = self._row(session)
+            row.done, row.total, row.note = done, total, note
+
+    def complete(self, session: Session, counts: dict[str, Any]) -> str | None:
+        """Finish the stage within the caller's transaction; returns the next stage's name, if any."""
+        row = self._row(session)
+        row.status, row.finished_at, row.lease_until = "done", func.now(), None
+        row.done = row.total = max(row.done, row.total)
+        iteration = get(session, self.iteration)
+        iteration.counts = {**iteration.counts, self.stage: counts}
+        index = STAGES.index(self.stage) + 1
+        if index == len(STAGES):
+            return None
+        following = STAGES[index]
+        iteration.stage = following
+        session.execute(
+            insert(StageRow)
+            .values(iteration_id=self.iteration, name=following, status="due")
+            .on_conflict_do_nothing()
+        )
+        return following
+
+    def fail(self, error: str, *, final: bool) -> None:
+        """Record a failure: try again later, or end the iteration after the last attempt."""
+        with self.sessions.begin() as session:
+            row = self._row(session)
+            row.error = error
+            if final or row.attempts >= MAX_ATTEMPTS:
+                row.status, row.finished_at = "failed", func.now()
+                finish(session, self.iteration, "failed", error=f"{self.stage}: {error}")
+            else:
+                row.status, row.lease_until = "due", None
+
+    def cancelled(self) -> None:
+        """Record that the stage stopped because it was asked to."""
+        with self.sessions.begin() as session:
+            row = self._row(session)
+            row.status, row.finished_at = "cancelled", func.now()
+            finish(session, self.iteration, "cancelled")
+
+    def _row(self, session: Session) -> StageRow:
+        row = session.get(StageRow, (self.iteration, self.stage), with_for_update=True)
+        if row is None or row.epoch != self.epoch or row.status != "running":
+            raise Fenced(f"stage {self.stage} of iteration {self.iteration} was taken over")
+        return row
+
+
+def finish(session: Session, iteration: int, status: str, error: str | None = None) -> None:
+    """End an iteration: `promoted`, `refused`, `no_decision`, `awaiting_approval`, `failed`, `cancelled`."""
+    row = get(session, iteration)
+    row.status, row.finished_at, row.error = status, func.now(), error
+
+
+def eta_seconds(row: StageRow, now: datetime) -> float | None:
+    """Seconds left of a running stage at its rate so far; None where there is nothing to go by."""
+    if row.status != "running" or not row.started_at or not row.done or row.total <= row.done:
+        return None
+    elapsed: timedelta = now - row.started_at
+    return elapsed.total_seconds() / row.done * (row.total - row.done)
+
+
+def _lease_end() -> Any:
+    return func.now() + text(f"interval '{LEASE_S} seconds'")

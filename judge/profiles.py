@@ -1,0 +1,109 @@
+"""What one iteration does: its sizes and settings, in presets that a request may override."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from judge.errors import Fault, InvalidInput
+
+Profile = Literal["smoke", "small", "full"]
+
+
+class PairMix(BaseModel):
+    """Shares of the pairs' strategies (see `judge.pairs`); they are scaled to sum to 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    neighbor: float = Field(0.40, ge=0)
+    modified: float = Field(0.10, ge=0)
+    random: float = Field(0.15, ge=0)
+    requirement: float = Field(0.10, ge=0)
+    corrupted: float = Field(0.15, ge=0)
+    shortened: float = Field(0.10, ge=0)
+
+
+class IterationSettings(BaseModel):
+    """Everything that decides an iteration's outcome, stored with it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instructions: int = Field(600, ge=20, le=1_000_000, description="instructions to work with, newest first")
+    held_out_share: float = Field(0.25, gt=0, lt=1, description="share of them kept for evaluation")
+    max_instruction_chars: int = Field(1200, ge=50, description="longer instructions are left out")
+    response_tokens: int = Field(96, ge=8, description="length limit of a generated response")
+    generation_temperature: float = Field(0.7, ge=0)
+    concurrency: int = Field(32, ge=1, description="requests in progress at the backend")
+    pairs_per_instruction: int = Field(2, ge=1, le=6)
+    mix: PairMix = PairMix()
+
+    judged_pairs: int = Field(64, ge=0, description="training pairs that the champion judges by reasoning")
+    samples: int = Field(3, ge=1, le=64, description="judgments per ordered prompt (15 in the paper)")
+    reasoning_tokens: int = Field(64, ge=16, description="length limit of a judgment")
+    min_agreement: float = Field(0.0, ge=0, le=1, description="share of a prompt's samples that must be right")
+
+    field_tokens: int = Field(192, ge=32, description="longer texts are cut in the middle, in training and evaluation")
+    lora_rank: int = Field(16, ge=1)
+    lora_layers: float = Field(0.5, gt=0, le=1, description="upper share of the layers that get adapters")
+    sft_learning_rate: float = Field(2e-4, gt=0)
+    sft_epochs: float = Field(1.0, ge=0)
+    pointwise_learning_rate: float = Field(5e-4, gt=0)
+    pointwise_epochs: float = Field(1.0, ge=0)
+    batch_pairs: int = Field(8, ge=1)
+    max_train_minutes: float = Field(14.0, gt=0, description="training stops at a step boundary after this")
+    seed: int = 17
+
+    evaluated_pairs: int = Field(200, ge=10, description="held-out pairs to evaluate on, at most")
+    evaluated_anchors: int = Field(200, ge=0, description="pairs of each anchor set to evaluate on, at most")
+    evaluated_reasoning: int = Field(40, ge=0, description="held-out pairs judged by reasoning too, at most")
+
+    gate_alpha: float = Field(0.05, gt=0, lt=0.5)
+    gate_delta: float = Field(0.02, ge=0, le=0.5, description="loss on a guard slice that is tolerated")
+    gate_guard_alpha: float = Field(0.1, gt=0, lt=0.5, description="chance of refusing over a guard by luck")
+    gate_min_items: int = Field(50, ge=1, description="with fewer held-out items there is no decision")
+    promote: Literal["automatic", "approve"] = "automatic"
+
+
+PRESETS: dict[Profile, dict[str, Any]] = {
+    "smoke": {
+        "instructions": 48,
+        "held_out_share": 0.4,
+        "response_tokens": 48,
+        "judged_pairs": 8,
+        "samples": 2,
+        "reasoning_tokens": 48,
+        "field_tokens": 96,
+        "max_train_minutes": 1.5,
+        "evaluated_pairs": 40,
+        "evaluated_anchors": 30,
+        "evaluated_reasoning": 8,
+        "gate_min_items": 20,
+    },
+    "small": {
+        "instructions": 320,
+        "response_tokens": 64,
+        "judged_pairs": 24,
+        "samples": 2,
+        "reasoning_tokens": 56,
+        "field_tokens": 128,
+        "max_train_minutes": 6,
+        "evaluated_pairs": 150,
+        "evaluated_anchors": 60,
+        "evaluated_reasoning": 16,
+    },
+    "full": {},
+}
+
+
+def iteration_settings(profile: Profile, overrides: dict[str, Any]) -> IterationSettings:
+    """A preset with overrides.
+
+    Raises:
+        InvalidInput: naming each override that is unknown or out of range.
+    """
+    try:
+        return IterationSettings.model_validate({**PRESETS[profile], **overrides})
+    except ValidationError as error:
+        faults = [
+            Fault(f"settings.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()
+        ]
+        raise InvalidInput(*faults) from error

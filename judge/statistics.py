@@ -1,0 +1,195 @@
+"""Intervals and tests for a judge's outcomes on labeled pairs. From scipy and statsmodels."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from judge.scoring import Calibration
+from judge.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a judge did with one labeled pair, judged in both orders.
+
+    `correct`: right in both orders. `verdicts`: with the preferred response shown first, and last, seen
+    from the preferred response (`a` = it won). `shorter_right`: the preferred response is the shorter.
+    """
+
+    item: str
+    cluster: str
+    correct: bool
+    verdicts: tuple[Verdict, Verdict]
+    shorter_right: bool
+    log_odds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Outcome":
+        """The inverse of `to_json`."""
+        first, last = value["verdicts"]
+        return cls(**{**value, "verdicts": (first, last)})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference of accuracies (candidate minus champion) and how sure it is.
+
+    `low` and `high`: bootstrap interval over clusters. `p_better`: one-sided exact McNemar test.
+    """
+
+    items: int
+    champion: float
+    candidate: float
+    difference: float
+    low: float
+    high: float
+    discordant: int
+    p_better: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value."""
+        return {
+            key: round(value, 5) if isinstance(value, float) else value for key, value in asdict(self).items()
+        }
+
+
+def wilson(successes: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson interval of a share."""
+    if total == 0:
+        return 0.0, 1.0
+    low, high = proportion_confint(successes, total, alpha=1 - level, method="wilson")
+    return float(low), float(high)
+
+
+def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The metrics of one judge on one set of pairs; shares come as [value, low, high] (Wilson, 95%)."""
+    if not outcomes:
+        return {"items": 0}
+    shorter = [outcome for outcome in outcomes if outcome.shorter_right]
+    longer = [outcome for outcome in outcomes if not outcome.shorter_right]
+    judged = [verdict for outcome in outcomes for verdict in outcome.verdicts]
+    right_first = sum(outcome.verdicts[0] == "a" for outcome in outcomes)
+    right_last = sum(outcome.verdicts[1] == "a" for outcome in outcomes)
+    halves = [_share(group) for group in (shorter, longer) if group]
+    return {
+        "items": len(outcomes),
+        "consistent_accuracy": _interval(sum(o.correct for o in outcomes), len(outcomes)),
+        "accuracy_winner_first": _interval(right_first, len(outcomes)),
+        "accuracy_winner_last": _interval(right_last, len(outcomes)),
+        "position_consistency": _interval(
+            sum(o.verdicts[0] == o.verdicts[1] != "invalid" for o in outcomes), len(outcomes)
+        ),
+        "accuracy_shorter_right": _interval(sum(o.correct for o in shorter), len(shorter)),
+        "accuracy_longer_right": _interval(sum(o.correct for o in longer), len(longer)),
+        "length_balanced_accuracy": round(sum(halves) / len(halves), 4),
+        "invalid_share": round(judged.count("invalid") / len(judged), 4),
+        "tie_share": round(judged.count("tie") / len(judged), 4),
+    }
+
+
+def compare(
+    champion: Sequence[Outcome], candidate: Sequence[Outcome], level: float, *, seed: int = 0
+) -> Difference:
+    """The paired difference on the same items, clustered by instruction.
+
+    Args:
+        level: confidence of the two-sided bootstrap interval.
+    """
+    before = {outcome.item: outcome for outcome in champion}
+    pairs = [(before[outcome.item], outcome) for outcome in candidate if outcome.item in before]
+    gained = sum(new.correct and not old.correct for old, new in pairs)
+    lost = sum(old.correct and not new.correct for old, new in pairs)
+    low, high = _clustered_interval(pairs, level, seed)
+    count = max(len(pairs), 1)
+    return Difference(
+        items=len(pairs),
+        champion=sum(old.correct for old, _ in pairs) / count,
+        candidate=sum(new.correct for _, new in pairs) / count,
+        difference=(gained - lost) / count,
+        low=low,
+        high=high,
+        discordant=gained + lost,
+        p_better=float(stats.binomtest(gained, gained + lost, alternative="greater").pvalue)
+        if gained + lost
+        else 1.0,
+    )
+
+
+def p_worse_than(difference: Difference, margin: float) -> float:
+    """One-sided p-value of "worse than minus `margin`", by the normal approximation of the interval."""
+    spread = (difference.high - difference.low) / (2 * stats.norm.ppf(0.975))
+    if spread <= 0:
+        return 0.0 if difference.difference < -margin else 1.0
+    return float(stats.norm.cdf((difference.difference + margin) / spread))
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
+    """Which hypotheses are rejected at family-wise error `alpha`."""
+    if not p_values:
+        return []
+    return [bool(value) for value in multipletests(list(p_values), alpha=alpha, method="holm")[0]]
+
+
+def calibration_error(
+    outcomes: Sequence[Outcome], calibration: Calibration, bins: int = 10
+) -> dict[str, float]:
+    """Expected calibration error of the confidence in the chosen side, and the Brier score."""
+    odds = [outcome.log_odds for outcome in outcomes if outcome.log_odds is not None]
+    if not odds:
+        return {}
+    # Log-odds are those of the preferred response, so the judge is right where they are positive.
+    probability = np.array([calibration.probability(value) for value in odds])
+    right = probability > 0.5
+    confidence = np.maximum(probability, 1 - probability)
+    index = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+    ece = sum(
+        (index == b).mean() * abs(right[index == b].mean() - confidence[index == b].mean())
+        for b in range(bins)
+        if (index == b).any()
+    )
+    return {"ece": round(float(ece), 4), "brier": round(float(((1 - probability) ** 2).mean()), 4)}
+
+
+def _clustered_interval(
+    pairs: Sequence[tuple[Outcome, Outcome]], level: float, seed: int
+) -> tuple[float, float]:
+    sums: dict[str, list[int]] = {}
+    for old, new in pairs:
+        entry = sums.setdefault(new.cluster, [0, 0])
+        entry[0] += int(new.correct) - int(old.correct)
+        entry[1] += 1
+    if len(sums) < 2 or not any(total for total, _ in sums.values()):
+        return (0.0, 0.0) if len(sums) >= 2 else (-1.0, 1.0)
+    gains = np.array([entry[0] for entry in sums.values()])
+    sizes = np.array([entry[1] for entry in sums.values()])
+    result = stats.bootstrap(
+        (gains, sizes),
+        lambda gain, size, axis: gain.sum(axis=axis) / size.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        confidence_level=level,
+        n_resamples=4000,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _share(outcomes: Sequence[Outcome]) -> float:
+    return sum(outcome.correct for outcome in outcomes) / len(outcomes)
+
+
+def _interval(successes: int, total: int) -> list[float] | None:
+    if total == 0:
+        return None
+    low, high = wilson(successes, total)
+    return [round(successes / total, 4), round(low, 4), round(high, 4)]

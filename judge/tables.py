@@ -1,0 +1,295 @@
+"""The rows that Judgesmith keeps in Postgres. The schema itself comes from `migrations/` alone."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+JSON = dict[str, Any]
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Common types: JSON is JSONB, times carry a zone, strings are unbounded."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {
+        JSON: JSONB,
+        list[Any]: JSONB,
+        list[str]: ARRAY(Text),
+        datetime: DateTime(timezone=True),
+        str: Text,
+        int: BigInteger,
+    }
+
+
+class ModelVersion(Base):
+    """A model version; its weights are in the version store under the same id."""
+
+    __tablename__ = "model_versions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[str]
+    iteration_id: Mapped[int | None] = mapped_column(ForeignKey("iterations.id"), unique=True)
+    manifest: Mapped[JSON]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Alias(Base):
+    """The pointer from `champion` or `previous` to a version. `fence` grows with every change."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
+    fence: Mapped[int]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AuditEntry(Base):
+    """One administrative act: who did what to what."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor: Mapped[str]
+    act: Mapped[str]
+    details: Mapped[JSON] = mapped_column(server_default=text("'{}'::jsonb"))
+
+
+class ApiKey(Base):
+    """A bearer key: only the SHA-256 of its secret part is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    tenant: Mapped[str]
+    secret_sha256: Mapped[str]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+
+class InstructionRow(Base):
+    """An unlabeled instruction; `digest` makes it unique."""
+
+    __tablename__ = "instructions"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    messages: Mapped[list[Any]]
+    source: Mapped[str]
+    language: Mapped[str | None]
+    tenant: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AnchorRow(Base):
+    """A labeled pair of an anchor set: measured on, never trained on."""
+
+    __tablename__ = "anchors"
+    __table_args__ = (UniqueConstraint("anchor_set", "item"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    anchor_set: Mapped[str]
+    item: Mapped[str]
+    instruction_digest: Mapped[str] = mapped_column(index=True)
+    messages: Mapped[list[Any]]
+    response_a: Mapped[str]
+    response_b: Mapped[str]
+    label: Mapped[str]
+
+
+class DecisionRow(Base):
+    """What the service answered. Texts are not kept: the digests say what it was about."""
+
+    __tablename__ = "decisions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    kind: Mapped[str]
+    tenant: Mapped[str]
+    mode: Mapped[str]
+    strategy: Mapped[str | None]
+    model_version: Mapped[str] = mapped_column(index=True)
+    prompt_hash: Mapped[str]
+    instruction_digest: Mapped[str]
+    verdict: Mapped[str]
+    reason: Mapped[str | None]
+    probability_a: Mapped[float | None] = mapped_column(Float)
+    rating: Mapped[float | None] = mapped_column(Float)
+    votes: Mapped[JSON]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    latency_ms: Mapped[float] = mapped_column(Float)
+
+
+class IterationRow(Base):
+    """One pass of the loop. At most one is active, which an index over a constant guarantees."""
+
+    __tablename__ = "iterations"
+    __table_args__ = (
+        Index(
+            "uq_iterations_active",
+            text("(true)"),
+            unique=True,
+            postgresql_where=text("status IN ('queued', 'running', 'cancelling')"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    status: Mapped[str]
+    stage: Mapped[str | None]
+    profile: Mapped[str]
+    settings: Mapped[JSON]
+    seed_version: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
+    judged_by: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
+    candidate: Mapped[str | None]
+    counts: Mapped[JSON] = mapped_column(server_default=text("'{}'::jsonb"))
+    gate: Mapped[JSON | None]
+    error: Mapped[str | None]
+    actor: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class StageRow(Base):
+    """One stage of an iteration: its progress, and the lease of the worker that runs it."""
+
+    __tablename__ = "stages"
+
+    iteration_id: Mapped[int] = mapped_column(
+        ForeignKey("iterations.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    epoch: Mapped[int] = mapped_column(server_default=text("0"))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    lease_until: Mapped[datetime | None]
+    enqueued_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    done: Mapped[int] = mapped_column(server_default=text("0"))
+    total: Mapped[int] = mapped_column(server_default=text("0"))
+    note: Mapped[str | None]
+    error: Mapped[str | None]
+
+
+class SelectionRow(Base):
+    """An instruction that an iteration works with, in the training or the held-out share."""
+
+    __tablename__ = "selections"
+
+    iteration_id: Mapped[int] = mapped_column(
+        ForeignKey("iterations.id", ondelete="CASCADE"), primary_key=True
+    )
+    instruction_id: Mapped[int] = mapped_column(
+        ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True
+    )
+    held_out: Mapped[bool] = mapped_column(Boolean)
+
+
+class ResponseRow(Base):
+    """A generated text of an iteration: the response to an instruction, or to a modified one."""
+
+    __tablename__ = "responses"
+
+    iteration_id: Mapped[int] = mapped_column(
+        ForeignKey("iterations.id", ondelete="CASCADE"), primary_key=True
+    )
+    instruction_id: Mapped[int] = mapped_column(
+        ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    prompt: Mapped[str | None]
+    finished: Mapped[bool] = mapped_column(Boolean)
+    model_version: Mapped[str]
+
+
+class PairRow(Base):
+    """A preference pair that an iteration constructed."""
+
+    __tablename__ = "preference_pairs"
+    __table_args__ = (UniqueConstraint("iteration_id", "instruction_id", "ordinal"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    iteration_id: Mapped[int] = mapped_column(ForeignKey("iterations.id", ondelete="CASCADE"))
+    instruction_id: Mapped[int] = mapped_column(ForeignKey("instructions.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    held_out: Mapped[bool] = mapped_column(Boolean)
+    strategy: Mapped[str]
+    messages: Mapped[list[Any]]
+    chosen: Mapped[str]
+    rejected: Mapped[str]
+
+
+class JudgmentRow(Base):
+    """One sampled judgment of a pair in one order, and whether it found the chosen response."""
+
+    __tablename__ = "judgments"
+
+    pair_id: Mapped[int] = mapped_column(
+        ForeignKey("preference_pairs.id", ondelete="CASCADE"), primary_key=True
+    )
+    chosen_first: Mapped[bool] = mapped_column(Boolean, primary_key=True)
+    sample: Mapped[int] = mapped_column(primary_key=True)
+    verdict: Mapped[str]
+    correct: Mapped[bool] = mapped_column(Boolean)
+    text: Mapped[str]
+    model_version: Mapped[str]
+
+
+class ExampleRow(Base):
+    """A training example: a reasoned judgment in one order, or a pair for the pointwise read."""
+
+    __tablename__ = "training_examples"
+    __table_args__ = (UniqueConstraint("pair_id", "kind", "chosen_first"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    iteration_id: Mapped[int] = mapped_column(
+        ForeignKey("iterations.id", ondelete="CASCADE"), index=True
+    )
+    pair_id: Mapped[int] = mapped_column(ForeignKey("preference_pairs.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    chosen_first: Mapped[bool] = mapped_column(Boolean)
+    judgment: Mapped[str | None]
+
+
+class EvaluationRow(Base):
+    """One version measured on one set of pairs with one strategy; `items` holds each outcome."""
+
+    __tablename__ = "evaluations"
+    __table_args__ = (UniqueConstraint("iteration_id", "role", "dataset", "strategy"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    iteration_id: Mapped[int] = mapped_column(ForeignKey("iterations.id", ondelete="CASCADE"))
+    role: Mapped[str]
+    dataset: Mapped[str]
+    strategy: Mapped[str]
+    metrics: Mapped[JSON]
+    items: Mapped[list[Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,108 @@
+"""Many judgments into one decision. Pure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from judge.comparison import Side
+from judge.verdict import Verdict
+
+Mode = Literal["direct", "reasoning"]
+VERDICTS: tuple[Verdict, ...] = ("a", "b", "tie", "invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One judgment of a comparison: which response was shown first, and the verdict about A and B."""
+
+    first: Side
+    verdict: Verdict
+    text: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderResult:
+    """What was decided with one response shown first; `probability_a` is None where none was had."""
+
+    first: Side
+    verdict: Verdict
+    probability_a: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a decision took."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, more: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + more.prompt_tokens, self.completion_tokens + more.completion_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The service's answer to a comparison, and all that it rests on."""
+
+    verdict: Verdict
+    probability_a: float | None
+    orders: tuple[OrderResult, ...]
+    mode: Mode
+    strategy: str | None
+    model_version: str
+    prompt_hash: str
+    usage: Usage
+    reason: str | None = None
+    rationale: str | None = None
+    votes: dict[Verdict, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """The service's answer to a single response. `rating` is on the 1 to 10 scale, None if invalid."""
+
+    rating: float | None
+    mode: Mode
+    model_version: str
+    prompt_hash: str
+    usage: Usage
+    reason: str | None = None
+    critique: str | None = None
+    votes: int = 1
+
+
+def majority(votes: Sequence[Vote], *, allow_tie: bool) -> tuple[Verdict, str | None]:
+    """The verdict of most valid votes, and the reason where there is none.
+
+    Equal counts for A and B are a tie, as is a majority of ties; without ties allowed they are invalid.
+    """
+    counts = Counter(vote.verdict for vote in votes)
+    valid = len(votes) - counts["invalid"]
+    if not valid:
+        reasons = Counter(vote.reason for vote in votes if vote.reason)
+        return "invalid", f"no valid judgment: {reasons.most_common(1)[0][0]}" if reasons else "no judgment"
+    leaders = [v for v in ("a", "b", "tie") if counts[v] == max(counts["a"], counts["b"], counts["tie"])]
+    if leaders == ["a"]:
+        return "a", None
+    if leaders == ["b"]:
+        return "b", None
+    if allow_tie:
+        return "tie", None
+    return "invalid", "the votes are evenly split and a tie was not allowed"
+
+
+def share_for_a(votes: Sequence[Vote]) -> float | None:
+    """Share of the valid votes for A, a tie counting half; None without valid votes."""
+    counts = Counter(vote.verdict for vote in votes)
+    valid = len(votes) - counts["invalid"]
+    return (counts["a"] + counts["tie"] / 2) / valid if valid else None
+
+
+def tally(votes: Sequence[Vote]) -> dict[Verdict, int]:
+    """How many votes each verdict got, zeros included."""
+    counts = Counter(vote.verdict for vote in votes)
+    return {verdict: counts[verdict] for verdict in VERDICTS}

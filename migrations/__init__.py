@@ -1,0 +1,1 @@
+"""Alembic: the only source of the schema."""

@@ -1,0 +1,1 @@
+"""RQ jobs: gathering, and one file for each stage of an iteration."""
