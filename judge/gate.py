@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from judge.statistics import Difference, Outcome, compare, holm, p_worse_than
 
-Verdict = Literal["promote", "refuse", "no_decision"]
+GateDecision = Literal["promote", "refuse", "no_decision"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class GateSettings:
 class GateResult:
     """The gate's answer and every figure behind it."""
 
-    decision: Verdict
+    decision: GateDecision
     reasons: tuple[str, ...]
     main: Difference
     guards: dict[str, Difference]

@@ -194,7 +194,10 @@ class Lease:
             row.done, row.total, row.note = done, total, note
 
     def complete(self, session: Session, counts: dict[str, Any]) -> str | None:
-        """Finish the stage within the caller's transaction; returns the next stage's name, if any."""
+        """Finish the stage within the caller's transaction; returns the next stage's name, if any.
+
+        The last stage's counts hold the iteration's final `status`.
+        """
         row = self._row(session)
         row.status, row.finished_at, row.lease_until = "done", func.now(), None
         row.done = row.total = max(row.done, row.total)
@@ -202,6 +205,7 @@ class Lease:
         iteration.counts = {**iteration.counts, self.stage: counts}
         index = STAGES.index(self.stage) + 1
         if index == len(STAGES):
+            finish(session, self.iteration, counts["status"])
             return None
         following = STAGES[index]
         iteration.stage = following

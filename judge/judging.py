@@ -24,7 +24,6 @@ from judge.scoring import (
 from judge.templates import (
     PAIRWISE_DIRECT,
     PAIRWISE_REASONING,
-    PAIRWISE_REASONING_TIE,
     POINTWISE,
     SINGLE_REASONING,
     Template,
@@ -143,11 +142,13 @@ class Judge:
         allow_tie: bool = True,
         seed: int | None = None,
     ) -> Decision:
-        """Decide by judgments with a rationale: `votes` in each order; one vote is greedy."""
-        template = PAIRWISE_REASONING_TIE if allow_tie else PAIRWISE_REASONING
+        """Decide by judgments with a rationale: `votes` in each order; one vote is greedy.
+
+        The judge is never offered a tie, as in its training; a tie is what an even split of votes is.
+        """
         sampling = self.sampling(votes, seed)
         jobs = [
-            self.vote(comparison, first, template, _vary(sampling, index), allow_tie=allow_tie)
+            self.vote(comparison, first, _vary(sampling, index))
             for index in range(votes)
             for first in ("a", "b")
         ]
@@ -167,26 +168,19 @@ class Judge:
             mode="reasoning",
             strategy=None,
             model_version=self.version,
-            prompt_hash=self.prompt_hash(template),
+            prompt_hash=self.prompt_hash(PAIRWISE_REASONING),
             usage=usage,
             reason=reason,
             rationale=rationale,
             votes=tally(cast),
         )
 
-    async def vote(
-        self,
-        comparison: Comparison,
-        first: Side,
-        template: Template,
-        sampling: Sampling,
-        *,
-        allow_tie: bool,
-    ) -> tuple[Vote, Usage]:
+    async def vote(self, comparison: Comparison, first: Side, sampling: Sampling) -> tuple[Vote, Usage]:
         """One judgment with the given response shown first."""
-        prompt = self.comparison_prompt(template, comparison, first, self.reasoning_tokens + _CLOSING)
-        judgment = await self._judge(prompt, template, sampling)
-        parsed = parse_verdict(judgment.text, allow_tie=allow_tie)
+        reserve = self.reasoning_tokens + _CLOSING
+        prompt = self.comparison_prompt(PAIRWISE_REASONING, comparison, first, reserve)
+        judgment = await self._judge(prompt, PAIRWISE_REASONING, sampling)
+        parsed = parse_verdict(judgment.text, allow_tie=False)
         verdict = parsed.verdict if first == "a" else _UNSWAPPED[parsed.verdict]
         return Vote(first, verdict, judgment.text, parsed.reason), judgment.usage
 

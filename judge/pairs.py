@@ -16,10 +16,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.neighbors import NearestNeighbors
-
 from judge.comparison import Instruction, Message, PreferencePair, fold
+from judge.similarity import nearest
 
 STRATEGIES = ("neighbor", "modified", "random", "requirement", "corrupted", "shortened")
 _MIN_CHARS = 8
@@ -41,17 +39,15 @@ def usable(response: str) -> bool:
     return len(fold(response)) >= _MIN_CHARS
 
 
-def nearest(texts: Sequence[str], k: int) -> list[list[int]]:
-    """Indexes of the k most similar other texts of each, by TF-IDF over character n-grams.
-
-    Character n-grams need no word boundaries, so they serve every language alike.
-    """
-    if len(texts) < 2:
-        return [[] for _ in texts]
-    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit_transform(texts)
-    index = NearestNeighbors(n_neighbors=min(k + 1, len(texts)), metric="cosine").fit(vectors)
-    found = index.kneighbors(vectors, return_distance=False)
-    return [[int(j) for j in row if j != i][:k] for i, row in enumerate(found)]
+def whole_sentences(response: str, finished: bool) -> str:
+    """A response that was cut off, without its last, broken sentence (unless it is the only one)."""
+    text = response.strip()
+    if finished:
+        return text
+    sentences = [part for part in _SENTENCE_END.split(text) if part]
+    if len(sentences) < 2:
+        return text
+    return text[: text.rindex(sentences[-1])].rstrip() or text
 
 
 def construct(

@@ -99,6 +99,15 @@ class Encoder:
             self._frames[turns] = literals
         return self._frames[turns]
 
+    def end_of_turn(self) -> list[int]:
+        """What the chat template writes right after an assistant's turn: its first control token."""
+        *_, after = self.frame((("user", "."), ("assistant", None)))
+        ids = self.trusted(after, special=True)
+        end = next((index for index, token in enumerate(ids) if token in self.control_ids), None)
+        if end is None:
+            raise BadModel("the chat template does not close an assistant's turn with a control token")
+        return ids[: end + 1]
+
     def fingerprint(self, template: Template) -> str:
         """The prompt hash: changes with the template's text or the model's chat template."""
         if template not in self._fingerprints:

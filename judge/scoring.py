@@ -34,5 +34,49 @@ class LabelRead:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What turns a strategy's log-odds into a probability: one temperature, and a band called a tie.
+    """What turns a strategy's log-odds into a probability: one temperature, and a band called a tie."""
 
+    temperature: float = 1.0
+    tie_band: float = 0.0
+    pairs: int = 0
+
+    def probability(self, log_odds: float) -> float:
+        """P(A is better)."""
+        return float(expit(log_odds / self.temperature))
+
+    def verdict(self, log_odds: float, *, allow_tie: bool) -> Verdict:
+        """The side that the probability favors; a tie inside the band or at exactly even odds."""
+        distance = abs(self.probability(log_odds) - 0.5)
+        if log_odds == 0 or (allow_tie and distance < self.tie_band):
+            return "tie" if allow_tie else "invalid"
+        return "a" if log_odds > 0 else "b"
+
+
+def pairwise_log_odds(a_first: LabelRead, b_first: LabelRead) -> float:
+    """Log-odds that A is better: the mean of both orders, which cancels a constant position bias."""
+    return (a_first.margin - b_first.margin) / 2
+
+
+def pointwise_log_odds(a: LabelRead, b: LabelRead) -> float:
+    """Log-odds that A is better as a difference of rewards (Bradley-Terry); the same in any order."""
+    return a.margin - b.margin
+
+
+def expected_rating(read: LabelRead) -> float:
+    """Rating from 1 to 10 as the probability that the response does what was asked."""
+    return 1 + 9 * float(expit(read.margin))
+
+
+def fit_temperature(log_odds: Sequence[float], a_is_better: Sequence[bool]) -> Calibration:
+    """Fit one temperature by maximum likelihood on labeled pairs (Guo et al. 2017).
+
+    A judge at chance has no finite best temperature; the bound keeps its probabilities near one half.
+    """
+    odds = np.asarray(log_odds, dtype=float)
+    sign = np.where(np.asarray(a_is_better, dtype=bool), 1.0, -1.0)
+
+    def loss(log_temperature: float) -> float:
+        return float(np.logaddexp(0, -sign * odds / math.exp(log_temperature)).mean())
+
+    best = minimize_scalar(loss, bounds=(math.log(0.05), math.log(100)), method="bounded")
+    return Calibration(temperature=round(math.exp(best.x), 6), pairs=len(odds))

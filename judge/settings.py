@@ -51,9 +51,8 @@ class Settings(BaseSettings):
         512, ge=1, description="decisions in progress per gateway before it answers 503"
     )
     max_model_len: int = Field(4096, ge=256, description="context length of the backend, tokens")
-    anchors: list[Path] = Field(
-        default_factory=list,
-        description="JSON list of anchor files (JSONL pairs with a label), never trained on",
+    evaluation_url: str | None = Field(
+        None, description="a vLLM server that serves nobody, for evaluations; default: one is started"
     )
     gateway_url: str = Field(
         "http://127.0.0.1:8080", description="where the command line finds the gateway"

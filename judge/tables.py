@@ -51,7 +51,8 @@ class ModelVersion(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     origin: Mapped[str]
-    iteration_id: Mapped[int | None] = mapped_column(ForeignKey("iterations.id"), unique=True)
+    # One candidate an iteration. No foreign key: an iteration names versions, so it would be a circle.
+    iteration_id: Mapped[int | None] = mapped_column(unique=True)
     manifest: Mapped[JSON]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -60,16 +60,6 @@ PAIRWISE_REASONING = Template(
     ending="\n\nVerdict: [[",
 )
 
-PAIRWISE_REASONING_TIE = Template(
-    "pairwise-reasoning-tie",
-    f"Which of two responses serves the user better?\n{_CRITERIA}\n\n{_TWO}\n\n"
-    "First say in a few sentences what decides the comparison. Then end with one line: "
-    "Verdict: [[A]] if response A is better, Verdict: [[B]] if response B is better, or "
-    "Verdict: [[C]] if neither is.",
-    labels=("A", "B", "C"),
-    ending="\n\nVerdict: [[",
-)
-
 SINGLE_REASONING = Template(
     "single-reasoning",
     f"How well does the response serve the user?\n{_CRITERIA}\n\n{_ONE}\n\n"

@@ -1,9 +1,9 @@
 """Makes `.venv` and installs Judgesmith into it: `python3 requirements/install.py [--lock cpu|gpu|auto]`.
 
-Every package comes from a lock, at the locked version and with the locked hash; then Judgesmith itself is installed
-as an editable package. A run that was stopped is finished by the next one, and a finished environment is recognized
-at once. This runs before anything is installed, under whatever Python is there: only the standard library is used,
-and nothing newer than Python 3.7 may be needed to reach the message that says which Python to get.
+Every package comes from a lock, at the locked version and with the locked hash; then Judgesmith itself is
+installed as an editable package. A run that was stopped is finished by the next one, and a finished
+environment is recognized at once. This runs before anything is installed, under whatever Python is there: it
+uses the standard library only, and nothing newer than Python 3.7 before it has said which Python to get.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".judgesmith-installed"
 LOG = VENV / "install.log"
-# pip unpacks downloads here: /tmp is often a small disk in memory, and what a killed pip leaves is easy to find.
+# pip unpacks downloads here: the system's own folder for that is often a small disk in memory, and what a
+# killed pip leaves is found again.
 SCRATCH = VENV / "tmp"
 
 LOCKED_PYTHON = (3, 11)
@@ -43,7 +44,7 @@ MEMORY_GB_NEEDED = 3.0
 MEMORY_GB_WANTED = 4.0
 # The CPU builds of torch are on PyTorch's own index only.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-OFFLINE = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError|Network is unreachable")
+OFFLINE = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError")
 
 
 class InstallError(Exception):
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> int:
         "--lock",
         choices=["cpu", "gpu", "auto"],
         default="auto",
-        help="auto: what the environment was made for before; else gpu where `nvidia-smi -L` works, cpu elsewhere",
+        help="auto: what .venv was made for before; else gpu where `nvidia-smi -L` works, cpu elsewhere",
     )
     choice = parser.parse_args(arguments).lock
     signal.signal(signal.SIGTERM, stop)
@@ -113,7 +114,7 @@ def install(choice: str) -> None:
 
 
 def pick_lock(choice: str) -> str:
-    """Returns `cpu` or `gpu`. `auto` keeps what the environment was made for, so nothing has to be probed again."""
+    """Returns `cpu` or `gpu`; `auto` keeps what the environment was made for, so nothing is probed again."""
     if choice != "auto":
         return choice
     return stamped_lock() or ("gpu" if has_gpu() else "cpu")
@@ -155,7 +156,7 @@ def stamped_lock() -> str | None:
 def one_install_at_a_time() -> Iterator[int]:
     """Holds a file lock and yields its descriptor.
 
-    Each pip process inherits the descriptor: if this process is killed, the lock lives as long as its pip does.
+    Each pip inherits the descriptor: if this process is killed, the lock lives as long as its pip does.
     """
     with Path(__file__).open() as file:
         try:
@@ -178,10 +179,9 @@ def require_platform() -> None:
         )
     libc, version = platform.libc_ver()
     if libc != "glibc" or tuple(map(int, version.split("."))) < LOCKED_GLIBC:
-        wanted = ".".join(map(str, LOCKED_GLIBC))
         raise InstallError(
-            f"the locked packages need glibc {wanted} or newer, this is {libc or 'another C library'} {version}. "
-            "Use Debian 11, Ubuntu 20.04, RHEL 9 or anything newer."
+            f"the locked packages need glibc {'.'.join(map(str, LOCKED_GLIBC))} or newer, this system has "
+            f"{libc or 'another C library'} {version}. Use Debian 11, Ubuntu 20.04, RHEL 9 or anything newer."
         )
 
 
@@ -206,9 +206,9 @@ def find_python() -> str:
         if answer.stdout.decode().strip() == wanted:
             return found
     raise InstallError(
-        f"Python {wanted} is needed, this is {platform.python_version()} and there is no working python{wanted} on "
-        f"PATH. Install it (apt install python{wanted} python{wanted}-venv, or: uv python install {wanted}), "
-        f"then run: python{wanted} requirements/install.py"
+        f"Python {wanted} is needed; this is {platform.python_version()}, and PATH has no working one. "
+        f"Install it (apt install python{wanted} python{wanted}-venv, or: uv python install {wanted}), "
+        "then run the same command again."
     )
 
 
@@ -229,7 +229,7 @@ def require_memory() -> None:
 
 
 def available_memory_gb() -> float:
-    """Memory that a new process can have: what the machine has left, or the container's limit if that is less."""
+    """What the machine has left, or the container's limit if that is less."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     available = int(found.group(1)) * 1024 if found else sys.maxsize
     limit = Path("/sys/fs/cgroup/memory.max")
@@ -280,23 +280,24 @@ def why_unusable(lock: str) -> str | None:
     """Says why the existing environment cannot be reused, or None."""
     made_for = stamped_lock()
     if made_for not in (None, lock):
-        return f"was made for the {made_for} lock"  # the two engines share a folder, so neither may follow the other
+        # Both engines install a folder `vllm`: neither can be put over the other.
+        return f"was made for the {made_for} lock"
     settings = VENV / "pyvenv.cfg"
     if not settings.exists() or str(VENV) not in settings.read_text():
         return "was made in another place"
     code = f"import pip, sys; sys.exit(sys.version_info[:2] != {LOCKED_PYTHON})"
     try:
-        works = subprocess.run([str(VENV_PYTHON), "-I", "-c", code], stderr=subprocess.DEVNULL).returncode == 0
+        tried = subprocess.run([str(VENV_PYTHON), "-I", "-c", code], stderr=subprocess.DEVNULL)
     except OSError:
-        works = False
-    return None if works else "has no working Python 3.11 with pip"
+        return "has no Python that starts"
+    return "has no working Python 3.11 with pip" if tried.returncode else None
 
 
 def make_venv() -> None:
     say(f"Making {VENV} ...")
-    made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True)
     if made.returncode != 0:
-        raise InstallError(f"`{sys.executable} -m venv` failed:\n{made.stdout.decode().strip()}")
+        raise InstallError(f"`{sys.executable} -m venv` failed:\n{made.stdout}{made.stderr}".rstrip())
 
 
 def site_packages() -> Path:
@@ -306,7 +307,7 @@ def site_packages() -> Path:
 def remove_half_installed() -> None:
     """Makes pip see a package again whose installation was cut short.
 
-    pip takes a package for installed once its metadata is there, but writes INSTALLER only after all its files.
+    pip takes a package for installed once its metadata is there, but writes INSTALLER only after all files.
     """
     for metadata in site_packages().glob("*.dist-info"):
         if not (metadata / "INSTALLER").exists():
@@ -319,7 +320,7 @@ def remove_half_installed() -> None:
 def install_locked(lock: str, guard: int) -> None:
     text = lock_file(lock).read_text()
     pins = re.findall(r"^([a-z0-9][a-z0-9._-]*)==", text, re.MULTILINE)
-    say(f"Installing {len(pins)} locked packages ({lock}) into {VENV}; this takes some minutes, once.")
+    say(f"Installing the {len(pins)} packages of {lock}.lock into {VENV}; the first time takes some minutes.")
     say(f"What pip says goes to {LOG}.")
     progress = Progress(len(pins))
     torch = re.search(r"^torch==\S+\+cpu\b.*?(?=^\S)", text, re.MULTILINE | re.DOTALL)
@@ -345,15 +346,15 @@ def install_torch(requirement: str, progress: Progress, guard: int) -> None:
 
 
 def install_requirements(file: Path, options: list[str], progress: Progress, guard: int) -> None:
-    # No .pyc files: Python writes those it needs on the first start, which takes a third of the time of them all.
+    # Not compiled: Python does that on the first start for the modules it needs, in a third of the time.
     # No dependencies: the lock is complete, and leaves out what some packages ask for (overrides.txt).
-    command = ["install", "--no-compile", "--no-deps", "--require-hashes", "--requirement", str(file), *options]
-    run_pip(command, guard, progress)
+    command = ["install", "--no-compile", "--no-deps", "--require-hashes", "--requirement", str(file)]
+    run_pip(command + options, guard, progress)
 
 
 def run_pip(command: list[str], guard: int, progress: Progress | None = None) -> None:
     """Runs pip with its output in the log; raises PipError with its last words when it fails."""
-    environment = {**os.environ, "TMPDIR": str(SCRATCH), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    settings = {"TMPDIR": str(SCRATCH), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     with LOG.open("ab") as log:
         log.write(f"\n$ pip {' '.join(command)}\n".encode())
         log.flush()
@@ -363,7 +364,7 @@ def run_pip(command: list[str], guard: int, progress: Progress | None = None) ->
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env={**os.environ, **settings},
             pass_fds=[guard],
         )
         try:
@@ -398,9 +399,9 @@ def explain_failure(output: str) -> str:
     if "No space left on device" in output:
         advice = "the disk is full; free some space and run the same command again"
     elif "DO NOT MATCH THE HASHES" in output:
-        advice = "a downloaded file is not the one that the lock names; look at the package index or proxy in use"
+        advice = "a downloaded file is not the one in the lock; look at the package index or proxy in use"
     elif OFFLINE.search(output):
-        advice = "no connection to the package index; look at the network or proxy and run the same command again"
+        advice = "no connection to the package index; look at the network or proxy and run this again"
     else:
         advice = "pip failed; run the same command again, and if it fails again read the log"
     return f"{advice}.\n{last_lines}\n  (all of it: {LOG})"
@@ -413,7 +414,8 @@ class Progress:
     """Shows how far pip is: one line that changes on a terminal, a line every ten seconds elsewhere."""
 
     DOWNLOADED = re.compile(
-        r"^(?:Collecting|Requirement already satisfied:) ([\w.-]+)==|^Processing \S*/(\w[\w.]*)-", re.MULTILINE
+        r"^(?:Collecting|Requirement already satisfied:) ([\w.-]+)==|^Processing \S*/(\w[\w.]*)-",
+        re.MULTILINE,
     )
 
     def __init__(self, packages: int) -> None:

@@ -1,0 +1,65 @@
+"""The gateway: `uvicorn --factory service.main:create_app`. Its composition root is here."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from judge import database, queue
+from judge.llm import VLLM, Backends
+from judge.settings import Settings
+from judge.swap import Swapper
+from judge.versions import VersionStore
+from service import problems
+from service.auth import Authenticator
+from service.champion import Champion
+from service.limits import BodyLimit
+from service.metrics import Metrics
+from service.recorder import Recorder
+from service.routes import anchors, instructions, iterations, judging, models, operations
+from service.state import State
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; connections are opened when it starts."""
+    settings = settings or Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine = database.connect(settings.database_url, pool_size=10)
+        sessions = database.sessions(engine)
+        redis = queue.connect(settings.redis_url)
+        backends = Backends([VLLM(url, timeout_s=settings.backend_timeout_s) for url in settings.backend_urls])
+        store = VersionStore(settings.models_dir)
+        swapper = Swapper(sessions, store, backends, redis)
+        metrics = Metrics()
+        champion = Champion(
+            sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
+        )
+        recorder = Recorder(sessions, redis, settings.capture_max, metrics)
+        app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
+        app.state.judgesmith = State(settings, sessions, redis, champion, swapper, recorder, metrics)
+        await champion.start()
+        await recorder.start()
+        try:
+            yield
+        finally:
+            await recorder.stop()
+            await champion.stop()
+            await backends.aclose()
+            redis.close()
+            engine.dispose()
+
+    app = FastAPI(
+        title="Judgesmith",
+        description="An LLM judge that teaches itself from the instructions it sees.",
+        version="0.1.0",
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    for module in (judging, instructions, iterations, models, anchors, operations):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,44 @@
+"""Prometheus metrics of one gateway."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """Counters of what was answered. Each application has a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.decisions = Counter(
+            "judgesmith_decisions_total", "Answers given.", ["kind", "mode", "outcome"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "judgesmith_decision_seconds",
+            "Time from request to answer.",
+            ["kind", "mode"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.tokens = Counter(
+            "judgesmith_tokens_total", "Tokens read and written by the backend.", ["direction"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.in_progress = Gauge(
+            "judgesmith_decisions_in_progress", "Decisions in progress.", registry=self.registry
+        )
+        self.repeated = Counter(
+            "judgesmith_decisions_repeated_total",
+            "Decisions begun again because the champion changed under them.",
+            registry=self.registry,
+        )
+        self.shed = Counter(
+            "judgesmith_requests_shed_total", "Requests refused for overload.", registry=self.registry
+        )
+        self.captured = Counter(
+            "judgesmith_instructions_captured_total", "Instructions put on the stream.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.champion = Gauge(
+            "judgesmith_champion_info", "1 for the version in service.", ["version"], registry=self.registry
+        )

@@ -1,0 +1,121 @@
+"""Errors as RFC 9457 problem documents, with a stable `type` for each kind."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from judge import errors
+from judge.errors import Fault, InvalidInput, JudgesmithError
+
+logger = logging.getLogger(__name__)
+TYPE = "urn:judgesmith:problem:"
+MEDIA_TYPE = "application/problem+json"
+
+# The first class that fits decides, so subclasses stand before their parents.
+_STATUS: tuple[tuple[type[JudgesmithError], int, str], ...] = (
+    (errors.PromptTooLong, 422, "The texts do not fit the model's context"),
+    (errors.InvalidInput, 422, "The request is not valid"),
+    (errors.NotFound, 404, "Not found"),
+    (errors.Conflict, 409, "The present state does not allow this"),
+    (errors.Unavailable, 503, "Something this service needs is not available"),
+    (errors.BadModel, 422, "The model version fails its checks"),
+    (errors.SwapFailed, 502, "The version was not put into service"),
+)
+
+
+class Unauthorized(JudgesmithError):
+    """No key, or one that is not known."""
+
+    slug = "unauthorized"
+
+
+class Forbidden(JudgesmithError):
+    """The key lacks the scope."""
+
+    slug = "forbidden"
+
+
+class Overloaded(errors.Unavailable):
+    """Too many decisions in progress here."""
+
+    slug = "overloaded"
+
+
+def problem(
+    slug: str,
+    status: int,
+    title: str,
+    detail: str,
+    faults: tuple[Fault, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A problem document."""
+    body: dict[str, Any] = {"type": TYPE + slug, "title": title, "status": status, "detail": detail}
+    if faults:
+        body["errors"] = [{"field": fault.field, "reason": fault.reason} for fault in faults]
+    return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+    app.add_exception_handler(JudgesmithError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    for kind in (OperationalError, InterfaceError, PoolTimeout, RedisError):
+        app.add_exception_handler(kind, _dependency)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _known(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, JudgesmithError)
+    if isinstance(error, Unauthorized):
+        return problem(
+            error.slug, 401, "A key is needed", str(error), headers={"WWW-Authenticate": "Bearer"}
+        )
+    if isinstance(error, Forbidden):
+        return problem(error.slug, 403, "The key may not do this", str(error))
+    for kind, status, title in _STATUS:
+        if isinstance(error, kind):
+            faults = error.faults if isinstance(error, InvalidInput) else ()
+            headers = {"Retry-After": "2"} if status == 503 else {}
+            return problem(error.slug, status, title, str(error), faults, headers)
+    return await _unexpected(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = tuple(Fault(field_path(item["loc"]), item["msg"]) for item in error.errors())
+    detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:3])
+    return problem(InvalidInput.slug, 422, "The request is not valid", detail, faults)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+    return problem(slug, error.status_code, str(error.detail), f"{request.method} {request.url.path}")
+
+
+async def _dependency(request: Request, error: Exception) -> JSONResponse:
+    logger.warning("%s %s: %s", request.method, request.url.path, error)
+    what = "the queue" if isinstance(error, RedisError) else "the database"
+    detail = f"{what} cannot be reached; try again"
+    return problem("unavailable", 503, _STATUS[4][2], detail, headers={"Retry-After": "2"})
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem("error", 500, "Unexpected error", "this is a defect; the log has the details")
+
+
+def field_path(location: tuple[int | str, ...]) -> str:
+    """`messages.0.content` for a validation error's location; the leading `body` says nothing."""
+    parts = [str(part) for part in location if part not in ("body", "query", "path")]
+    return ".".join(parts) or "body"

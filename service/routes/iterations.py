@@ -1,0 +1,93 @@
+"""`/admin/iterations`: start, watch and cancel iterations."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from redis.exceptions import RedisError
+from sqlalchemy import select
+
+from judge import iterations, queue
+from judge.keys import Principal
+from judge.profiles import iteration_settings
+from judge.tables import IterationRow, StageRow
+from service.auth import allow
+from service.schemas import IterationAnswer, IterationRequest, StageAnswer
+from service.state import State, state
+
+logger = logging.getLogger(__name__)
+router = APIRouter(prefix="/admin/iterations", tags=["admin"])
+Admin = Annotated[Principal, Depends(allow("admin"))]
+App = Annotated[State, Depends(state)]
+
+
+@router.post("", status_code=202)
+def start(request: IterationRequest, caller: Admin, app: App) -> IterationAnswer:
+    """Start an iteration. It is committed before it is queued, so it begins even if the queue is down now."""
+    settings = iteration_settings(request.profile, request.settings)
+    with app.sessions.begin() as session:
+        row = iterations.start(session, request.profile, settings, caller.name)
+        number, first = row.id, iterations.STAGES[0]
+    try:
+        queue.enqueue_stage(app.redis, number, first)
+    except RedisError as error:
+        logger.warning("iteration %d waits for the sweeper: %s", number, error)
+    return show(number, caller, app)
+
+
+@router.get("")
+def recent(
+    caller: Admin, app: App, limit: Annotated[int, Query(ge=1, le=100)] = 10
+) -> dict[str, list[IterationAnswer]]:
+    """The latest iterations, newest first."""
+    with app.sessions() as session:
+        rows = session.scalars(select(IterationRow).order_by(IterationRow.id.desc()).limit(limit)).all()
+        return {"iterations": [_answer(row, iterations.stages(session, row.id)) for row in rows]}
+
+
+@router.get("/{number}")
+def show(number: int, caller: Admin, app: App) -> IterationAnswer:
+    """One iteration: its stages, the funnel so far, the gate's answer."""
+    with app.sessions() as session:
+        return _answer(iterations.get(session, number), iterations.stages(session, number))
+
+
+@router.post("/{number}/cancel")
+def cancel(number: int, caller: Admin, app: App) -> IterationAnswer:
+    """Ask an iteration to stop at its next step."""
+    with app.sessions.begin() as session:
+        iterations.cancel(session, number, caller.name)
+    return show(number, caller, app)
+
+
+def _answer(row: IterationRow, stages: list[StageRow]) -> IterationAnswer:
+    now = datetime.now(UTC)
+    return IterationAnswer(
+        id=row.id,
+        status=row.status,
+        stage=row.stage,
+        profile=row.profile,
+        stages=[
+            StageAnswer(
+                name=stage.name,
+                status=stage.status,
+                done=stage.done,
+                total=stage.total,
+                note=stage.note,
+                eta_s=iterations.eta_seconds(stage, now),
+                started_at=stage.started_at,
+                finished_at=stage.finished_at,
+                error=stage.error,
+            )
+            for stage in stages
+        ],
+        counts=row.counts,
+        judged_by=row.judged_by,
+        seed_version=row.seed_version,
+        candidate=row.candidate,
+        gate=row.gate,
+        error=row.error,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,95 @@
+"""`/admin/models`: which versions there are, promote one by hand, roll back."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from sqlalchemy import select
+
+from judge.errors import Conflict, NotFound
+from judge.keys import Principal
+from judge.pointer import Pointer, read_pointer
+from judge.tables import IterationRow, ModelVersion
+from service.auth import allow
+from service.schemas import ModelsAnswer, PointerAnswer, VersionAnswer
+from service.state import State, state
+
+router = APIRouter(prefix="/admin/models", tags=["admin"])
+Admin = Annotated[Principal, Depends(allow("admin"))]
+App = Annotated[State, Depends(state)]
+
+
+@router.get("")
+def models(caller: Admin, app: App) -> ModelsAnswer:
+    """The versions, newest first, and the aliases."""
+    with app.sessions() as session:
+        pointer = read_pointer(session)
+        rows = session.scalars(select(ModelVersion).order_by(ModelVersion.created_at.desc())).all()
+        waiting = session.scalar(
+            select(IterationRow.candidate)
+            .where(IterationRow.status == "awaiting_approval")
+            .order_by(IterationRow.id.desc())
+            .limit(1)
+        )
+    return ModelsAnswer(
+        champion=pointer.champion if pointer else None,
+        previous=pointer.previous if pointer else None,
+        candidate=waiting,
+        versions=[
+            VersionAnswer(
+                id=row.id,
+                origin=row.origin,
+                created_at=row.created_at,
+                strategy=row.manifest["strategy"],
+                metrics=row.manifest["metrics"],
+            )
+            for row in rows
+        ],
+    )
+
+
+@router.post("/rollback")
+async def roll_back(caller: Admin, app: App) -> PointerAnswer:
+    """Make the previous version the champion again."""
+    pointer = await asyncio.to_thread(_pointer, app)
+    if pointer is None or pointer.previous is None:
+        raise Conflict("there is no previous version to go back to")
+    return await _promote(app, pointer.previous, caller, "roll back")
+
+
+@router.post("/{version}/promote")
+async def promote(version: str, caller: Admin, app: App) -> PointerAnswer:
+    """Put a version into service; returns when it serves. The gate is not asked: a person is."""
+    if not await asyncio.to_thread(_registered, app, version):
+        raise NotFound(f"model version {version!r} is not known")
+    return await _promote(app, version, caller, "promote")
+
+
+async def _promote(app: State, version: str, caller: Principal, act: str) -> PointerAnswer:
+    # Shielded: a caller that hangs up must not leave a backend between two versions.
+    swap = asyncio.ensure_future(app.swapper.promote(version, actor=caller.name, act=act))
+    pointer = await asyncio.shield(swap)
+    await asyncio.to_thread(_approved, app, version)
+    await app.champion.refresh()
+    return PointerAnswer(champion=pointer.champion, previous=pointer.previous)
+
+
+def _approved(app: State, version: str) -> None:
+    with app.sessions.begin() as session:
+        rows = session.scalars(
+            select(IterationRow).where(
+                IterationRow.candidate == version, IterationRow.status == "awaiting_approval"
+            )
+        )
+        for row in rows:
+            row.status = "promoted"
+
+
+def _pointer(app: State) -> Pointer | None:
+    with app.sessions() as session:
+        return read_pointer(session)
+
+
+def _registered(app: State, version: str) -> bool:
+    with app.sessions() as session:
+        return session.get(ModelVersion, version) is not None

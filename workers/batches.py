@@ -1,0 +1,45 @@
+"""Many requests to the backend at once, stored in portions, so that a killed stage loses little."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+async def in_portions(
+    items: Sequence[Item],
+    work: Callable[[Item], Awaitable[Result]],
+    store: Callable[[list[Result]], None],
+    *,
+    concurrency: int,
+    every_s: float = 5.0,
+) -> None:
+    """Do `work` for each item, `concurrency` at a time; give finished results to `store` as time passes.
+
+    `store` runs in a thread, about every `every_s` seconds and once at the end; it also reports progress.
+    What it raises (a lost lease, a cancellation) ends everything, as does what `work` raises.
+    """
+    waiting = list(reversed(items))
+    running: set[asyncio.Task[Result]] = set()
+    finished: list[Result] = []
+    last = time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < concurrency:
+                running.add(asyncio.ensure_future(work(waiting.pop())))
+            done, running = await asyncio.wait(
+                running, timeout=every_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            finished += [task.result() for task in done]
+            if time.monotonic() - last >= every_s:
+                last = time.monotonic()
+                portion, finished = finished, []
+                await asyncio.to_thread(store, portion)
+        await asyncio.to_thread(store, finished)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

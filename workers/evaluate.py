@@ -1,0 +1,302 @@
+"""Evaluate: candidate, champion and seed on the same labeled pairs, on a vLLM engine of their own.
+
+The candidate never touches the engine that serves. Sets: the held-out constructed pairs, in two shares
+split by instruction (`held_out_fit` fits temperatures and picks the strategy of the direct mode,
+`held_out` decides at the gate), and every anchor set. Then the candidate is sealed as a model version,
+with a manifest that says which strategy serves and how it is calibrated.
+"""
+
+import asyncio
+import hashlib
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from judge import anchors
+from judge.anchors import LabeledPair
+from judge.comparison import Comparison, Instruction
+from judge.engine import Engine, free_port
+from judge.judging import Judge
+from judge.llm import VLLM, Backends
+from judge.prompts import Assembler, load_encoder
+from judge.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
+from judge.statistics import Outcome, calibration_error, summarize
+from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
+from judge.templates import PAIRWISE_DIRECT, POINTWISE
+from judge.verdict import Verdict
+from judge.versions import Manifest, Probe, StrategyCalibration
+from workers.batches import in_portions
+from workers.stage import Stage
+
+FIT, HELD_OUT = "held_out_fit", "held_out"
+_FIT_SHARE = 0.35
+Sets = dict[str, list[LabeledPair]]
+
+
+def run(stage: Stage) -> dict[str, Any]:
+    """Measure all versions, seal the candidate, register it."""
+    sets = load_sets(stage)
+    with evaluation_engine(stage) as url:
+        probe = asyncio.run(measure_all(stage, sets, url))
+    manifest = seal(stage, probe)
+    with stage.lease.transaction() as session:
+        values = {
+            "id": manifest.id,
+            "origin": manifest.origin,
+            "iteration_id": stage.iteration,
+            "manifest": manifest.model_dump(),
+        }
+        session.execute(insert(ModelVersion).values(values).on_conflict_do_nothing())
+        row = session.get(IterationRow, stage.iteration)
+        assert row is not None
+        row.candidate = manifest.id
+    return {
+        "candidate": manifest.id,
+        "strategy": manifest.strategy,
+        "pairs": {name: len(pairs) for name, pairs in sets.items()},
+    }
+
+
+def load_sets(stage: Stage) -> Sets:
+    """The labeled pairs to measure on; the same ones each time for the same data."""
+    settings = stage.settings
+    with stage.lease.transaction() as session:
+        rows = list(
+            session.scalars(
+                select(PairRow)
+                .where(PairRow.iteration_id == stage.iteration, PairRow.held_out)
+                .order_by(PairRow.instruction_id, PairRow.ordinal)
+            )
+        )
+        anchored = anchors.load_anchors(session)
+    sets: Sets = {FIT: [], HELD_OUT: []}
+    for row in _sample(rows, settings.evaluated_pairs, f"{settings.seed} {HELD_OUT}"):
+        value = int(hashlib.sha256(f"fit {row.instruction_id}".encode()).hexdigest()[:8], 16)
+        name = FIT if value < _FIT_SHARE * 2**32 else HELD_OUT
+        comparison = Comparison(Instruction.from_json(row.messages), row.chosen, row.rejected)
+        sets[name].append(LabeledPair(f"pair-{row.instruction_id}-{row.ordinal}", comparison, "a"))
+    for name, pairs in anchored.items():
+        decided = [_preferred_first(pair) for pair in pairs if pair.label != "tie"]
+        sets[f"anchor:{name}"] = _sample(decided, settings.evaluated_anchors, f"{settings.seed} {name}")
+    return sets
+
+
+async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
+    """Every version on every set; what is stored already is not repeated. Returns the candidate's probe."""
+    roles: dict[str, Path] = {"candidate": stage.folder / "candidate"}
+    roles["champion"] = stage.store.path(stage.judged_by)
+    if stage.seed_version != stage.judged_by:
+        roles["seed"] = stage.store.path(stage.seed_version)
+    server = VLLM(url, timeout_s=stage.process.backend_timeout_s)
+    plan = [(role, dataset, how) for role in roles for dataset, how in _plan(sets)]
+    stored = _stored(stage)
+    done = sum(1 for step in plan if step in stored)
+    probe: Probe | None = None
+    try:
+        for role, folder in roles.items():
+            await server.pause()
+            await server.reload(folder)
+            await server.label_weights(role)
+            await server.resume()
+            judge = _judge(stage, folder, role, Backends([server]))
+            if role == "candidate":
+                probe = await make_probe(judge, server)
+            for dataset, how in _plan(sets):
+                if (role, dataset, how) in stored:
+                    continue
+                stage.lease.progress(done, len(plan), f"{role} on {dataset}, {how}")
+                outcomes = await measure(stage, judge, _pairs(stage, sets, dataset, how), how)
+                _store(stage, role, dataset, how, outcomes)
+                done += 1
+        stage.lease.progress(done, len(plan), "sealing the candidate")
+    finally:
+        await server.aclose()
+    assert probe is not None
+    return probe
+
+
+async def measure(
+    stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how: str
+) -> list[Outcome]:
+    """Judge each pair (the preferred response is A) in both orders."""
+    outcomes: list[Outcome] = []
+
+    async def work(pair: LabeledPair) -> Outcome:
+        comparison, odds = pair.comparison, None
+        if how == "reasoning":
+            decision = await judge.reason(comparison)
+        else:
+            strategy: Strategy = "pairwise" if how == "pairwise" else "pointwise"
+            odds, _, _ = await judge.log_odds(comparison, strategy)
+            decision = await judge.direct(comparison, strategy=strategy)
+        first, last = (order.verdict for order in decision.orders)
+        return _outcome(pair, (first, last), odds)
+
+    def store(results: list[Outcome]) -> None:
+        outcomes.extend(results)
+        stage.lease.extend()
+
+    await in_portions(pairs, work, store, concurrency=stage.settings.concurrency)
+    return sorted(outcomes, key=lambda outcome: outcome.item)
+
+
+def seal(stage: Stage, probe: Probe) -> Manifest:
+    """Name the candidate by its content and move it into the version store."""
+    with stage.lease.transaction() as session:
+        rows = list(
+            session.scalars(select(EvaluationRow).where(EvaluationRow.iteration_id == stage.iteration))
+        )
+        iteration = session.get(IterationRow, stage.iteration)
+        assert iteration is not None
+        training = {"profile": stage.profile, "settings": iteration.settings, **iteration.counts["finetune"]}
+    measured = {(row.role, row.dataset, row.strategy): row for row in rows}
+    fits = {name: _fit(measured[("candidate", FIT, name)]) for name in STRATEGIES}
+    strategy = best_strategy(measured, "candidate")
+    metrics = {
+        dataset: {how: row.metrics for (role, name, how), row in measured.items() if (role, name) == ("candidate", dataset)}
+        for dataset in sorted({row.dataset for row in rows})
+    }
+    folder = stage.folder / "candidate"
+    copy = stage.folder / "sealing"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    return stage.store.add(
+        copy,
+        origin=f"iteration {stage.iteration}",
+        parent=stage.seed_version,
+        judged_by=stage.judged_by,
+        strategy=strategy,
+        calibration={
+            name: StrategyCalibration(temperature=fit.temperature, tie_band=fit.tie_band, pairs=fit.pairs)
+            for name, fit in fits.items()
+        },
+        probe=probe,
+        metrics=metrics,
+        training=training,
+    )
+
+
+def best_strategy(measured: dict[tuple[str, str, str], EvaluationRow], role: str) -> Strategy:
+    """The direct strategy that is right more often on the share kept for fitting; pairwise if equal."""
+    def score(strategy: Strategy) -> float:
+        share = measured[(role, FIT, strategy)].metrics.get("consistent_accuracy")
+        return float(share[0]) if share else 0.0
+
+    return max(STRATEGIES, key=score)
+
+
+async def make_probe(judge: Judge, server: VLLM) -> Probe:
+    """A fixed question and this version's answer, for the check after a swap."""
+    comparison = Comparison(Instruction.of("Name a color."), "Blue.", "The number seven.")
+    prompt = judge.assembler.comparison(PAIRWISE_DIRECT, comparison, 1)
+    labels = [judge.assembler.encoder.label(label) for label in PAIRWISE_DIRECT.labels]
+    answer = await server.read_labels(prompt.token_ids, labels)
+    return Probe(token_ids=prompt.token_ids, labels=labels, logprobs=list(answer.read.logprobs))
+
+
+@contextmanager
+def evaluation_engine(stage: Stage) -> Iterator[str]:
+    """The URL of an engine that serves nobody: a given one, or a child process for this stage."""
+    if stage.process.evaluation_url:
+        yield stage.process.evaluation_url
+        return
+    engine = Engine.start(
+        stage.store.path(stage.judged_by),
+        stage.process.home / "log" / "evaluation.log",
+        port=free_port(),
+        max_model_len=stage.process.max_model_len,
+    )
+    try:
+        for waited in engine.wait_ready():
+            stage.lease.progress(0, 0, f"starting the evaluation engine, {waited:.0f} s")
+        yield engine.url
+    finally:
+        engine.stop()
+
+
+def _plan(sets: Sets) -> list[tuple[str, str]]:
+    """Which set is measured how: both direct strategies everywhere, reasoning on held-out pairs."""
+    steps = [(dataset, strategy) for dataset in sets for strategy in STRATEGIES if sets[dataset]]
+    return [*steps, (HELD_OUT, "reasoning")]
+
+
+def _pairs(stage: Stage, sets: Sets, dataset: str, how: str) -> list[LabeledPair]:
+    pairs = sets[dataset]
+    return pairs[: stage.settings.evaluated_reasoning] if how == "reasoning" else pairs
+
+
+def _judge(stage: Stage, folder: Path, role: str, backends: Backends) -> Judge:
+    assembler = Assembler(load_encoder(folder), stage.process.max_model_len)
+    manifest = Manifest(origin=role, files={}, tensors="")
+    return Judge(
+        role,
+        manifest,
+        assembler,
+        backends,
+        reasoning_tokens=stage.settings.reasoning_tokens,
+        field_tokens=stage.settings.field_tokens,
+    )
+
+
+def _outcome(pair: LabeledPair, verdicts: tuple[Verdict, Verdict], log_odds: float | None) -> Outcome:
+    chosen, rejected = pair.comparison.response_a, pair.comparison.response_b
+    return Outcome(
+        item=pair.item,
+        cluster=pair.comparison.instruction.digest[:16],
+        correct=verdicts == ("a", "a"),
+        verdicts=verdicts,
+        shorter_right=len(chosen) < len(rejected),
+        log_odds=log_odds,
+    )
+
+
+def _store(stage: Stage, role: str, dataset: str, how: str, outcomes: list[Outcome]) -> None:
+    metrics = summarize(outcomes)
+    if outcomes and outcomes[0].log_odds is not None:
+        metrics |= calibration_error(outcomes, Calibration())
+    values = {
+        "iteration_id": stage.iteration,
+        "role": role,
+        "dataset": dataset,
+        "strategy": how,
+        "metrics": metrics,
+        "items": [outcome.to_json() for outcome in outcomes],
+    }
+    with stage.lease.transaction() as session:
+        session.execute(insert(EvaluationRow).values(values).on_conflict_do_nothing())
+
+
+def _stored(stage: Stage) -> set[tuple[str, str, str]]:
+    with stage.lease.transaction() as session:
+        rows = session.execute(
+            select(EvaluationRow.role, EvaluationRow.dataset, EvaluationRow.strategy).where(
+                EvaluationRow.iteration_id == stage.iteration
+            )
+        )
+        return set(rows.tuples())
+
+
+def _fit(row: EvaluationRow) -> Calibration:
+    odds = [item["log_odds"] for item in row.items]
+    return fit_temperature(odds, [True] * len(odds)) if odds else Calibration()
+
+
+def _preferred_first(pair: LabeledPair) -> LabeledPair:
+    if pair.label == "a":
+        return pair
+    comparison = pair.comparison
+    swapped = Comparison(comparison.instruction, comparison.response_b, comparison.response_a)
+    return replace(pair, comparison=swapped, label="a")
+
+
+def _sample(items: Sequence[Any], limit: int, seed: str) -> list[Any]:
+    if len(items) <= limit:
+        return list(items)
+    return [items[i] for i in sorted(random.Random(seed).sample(range(len(items)), limit))]

@@ -1,0 +1,142 @@
+"""Running one stage: its lease, its heartbeat, what follows it. The job that RQ workers execute."""
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from judge import database, iterations, queue
+from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
+from judge.iterations import LEASE_S, Lease
+from judge.profiles import IterationSettings
+from judge.settings import Settings
+from judge.versions import VersionStore
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage gets: its lease, the iteration's settings and versions, and where things are."""
+
+    lease: Lease
+    settings: IterationSettings
+    profile: str
+    seed_version: str
+    judged_by: str
+    store: VersionStore
+    redis: Redis
+    process: Settings
+
+    @property
+    def iteration(self) -> int:
+        """The iteration's id."""
+        return self.lease.iteration
+
+    @property
+    def folder(self) -> Path:
+        """Where this iteration's artifacts are made."""
+        return self.process.work_dir / f"iteration-{self.iteration}"
+
+
+Run = Callable[[Stage], dict[str, Any]]
+
+
+def run_stage(iteration: int, name: str) -> None:
+    """Run one stage of one iteration, then ask for the next. RQ job.
+
+    Running it twice, or for a stage that somebody else runs or that is done, does nothing.
+    """
+    if name not in iterations.STAGES:
+        raise ValueError(f"{name!r} is not a stage")
+    process = Settings()
+    engine = database.connect(process.database_url, pool_size=3)
+    sessions = database.sessions(engine)
+    redis = queue.connect(process.redis_url)
+    try:
+        lease = Lease.take(sessions, iteration, name)
+        if lease is None:
+            logger.info("stage %s of iteration %d: nothing to do", name, iteration)
+            return
+        following = _run(lease, name, redis, process)
+        if following:
+            _ask(redis, iteration, following)
+    finally:
+        redis.close()
+        engine.dispose()
+
+
+def _run(lease: Lease, name: str, redis: Redis, process: Settings) -> str | None:
+    # Loaded by name so that a stage's worker imports no other stage.
+    run: Run = import_module(f"workers.{name}").run
+    try:
+        with _heartbeat(lease):
+            counts = run(_stage(lease, redis, process))
+            with lease.transaction() as session:
+                return lease.complete(session, counts)
+    except Fenced as error:
+        logger.warning("%s", error)
+    except Cancelled:
+        lease.cancelled()
+    except (Conflict, JudgesmithError) as error:
+        logger.exception("stage %s failed", name)
+        lease.fail(str(error), final=isinstance(error, Conflict))
+    except Exception as error:
+        logger.exception("stage %s failed", name)
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        lease.fail(f"{type(error).__name__}: {error} ({place})", final=False)
+    return None
+
+
+def _stage(lease: Lease, redis: Redis, process: Settings) -> Stage:
+    with lease.sessions() as session:
+        row = iterations.get(session, lease.iteration)
+        return Stage(
+            lease=lease,
+            settings=IterationSettings.model_validate(row.settings),
+            profile=row.profile,
+            seed_version=row.seed_version,
+            judged_by=row.judged_by,
+            store=VersionStore(process.models_dir),
+            redis=redis,
+            process=process,
+        )
+
+
+def _ask(redis: Redis, iteration: int, name: str) -> None:
+    try:
+        queue.enqueue_stage(redis, iteration, name)
+    except RedisError:
+        logger.warning("the queue is down: the sweeper will ask for %s when it is back", name)
+
+
+@contextmanager
+def _heartbeat(lease: Lease) -> Iterator[None]:
+    """Extend the lease from a thread while the stage works; stop quietly once it is lost."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(LEASE_S / 4):
+            try:
+                lease.extend()
+            except Fenced:
+                return
+            except Exception:
+                logger.exception("the lease could not be extended; trying again")
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
