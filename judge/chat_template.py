@@ -39,7 +39,7 @@ def load_chat_template(folder: Path) -> Render:
     )
     environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
     environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
     template = environment.from_string(source)
     tokens = {name: _token_text(config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
 

@@ -43,9 +43,7 @@ class Instruction:
         for index, message in enumerate(messages):
             role, content = message.get("role"), message.get("content")
             if role not in ("system", "user", "assistant"):
-                raise InvalidInput(
-                    Fault(f"messages.{index}.role", "must be system, user or assistant")
-                )
+                raise InvalidInput(Fault(f"messages.{index}.role", "must be system, user or assistant"))
             if not isinstance(content, str) or not content.strip():
                 raise InvalidInput(Fault(f"messages.{index}.content", "must be a non-empty string"))
             turns.append(Message(role, content))

@@ -50,7 +50,9 @@ class GateResult:
 Paired = tuple[Sequence[Outcome], Sequence[Outcome]]
 
 
-def decide(main: Paired, guards: Mapping[str, Paired], settings: GateSettings, round_number: int) -> GateResult:
+def decide(
+    main: Paired, guards: Mapping[str, Paired], settings: GateSettings, round_number: int
+) -> GateResult:
     """Compare candidate and champion.
 
     Args:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -51,9 +52,7 @@ def store(session: Session, items: Sequence[Gathered]) -> set[int]:
             insert(InstructionRow).values(rows).on_conflict_do_nothing().returning(InstructionRow.digest)
         )
     )
-    return {
-        index for index, digest in enumerate(digests) if digest not in inserted or first[digest] != index
-    }
+    return {index for index, digest in enumerate(digests) if digest not in inserted or first[digest] != index}
 
 
 def known(session: Session, limit: int) -> list[InstructionRow]:
@@ -83,15 +82,7 @@ def gather(sessions: Sessions, redis: Redis, *, consumer: str, batch: int = 500)
         if "BUSYGROUP" not in str(error):
             raise
     new = duplicates = 0
-    # First what other consumers (a worker that was killed) took and never acknowledged.
-    _, stale, *_ = redis.xautoclaim(STREAM, _GROUP, consumer, min_idle_time=60_000, count=batch)  # type: ignore[misc]
-    while True:
-        entries = [entry for entry in stale if entry[1]]
-        if not entries:
-            answer = redis.xreadgroup(_GROUP, consumer, {STREAM: ">"}, count=batch)
-            entries = answer[0][1] if answer else []  # type: ignore[index]
-        if not entries:
-            return new, duplicates
+    while entries := _take(redis, consumer, batch):
         items = [_from_stream_entry(fields) for _, fields in entries]
         with sessions.begin() as session:
             repeated = store(session, items)
@@ -100,11 +91,19 @@ def gather(sessions: Sessions, redis: Redis, *, consumer: str, batch: int = 500)
         ids = [entry_id for entry_id, _ in entries]
         redis.xack(STREAM, _GROUP, *ids)
         redis.xdel(STREAM, *ids)
-        stale = []
+    return new, duplicates
+
+
+def _take(redis: Redis, consumer: str, batch: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The next entries: first those that a worker took over a minute ago and never acknowledged."""
+    claimed: Any = redis.xautoclaim(STREAM, _GROUP, consumer, min_idle_time=60_000, count=batch)
+    stale = [(entry_id, fields) for entry_id, fields in claimed[1] if fields]
+    if stale:
+        return stale
+    answer: Any = redis.xreadgroup(_GROUP, consumer, {STREAM: ">"}, count=batch)
+    return list(answer[0][1]) if answer else []
 
 
 def _from_stream_entry(fields: dict[bytes, bytes]) -> Gathered:
     text = {key.decode(): value.decode() for key, value in fields.items()}
-    return Gathered(
-        Instruction.from_json(json.loads(text["messages"])), text["source"], text["tenant"]
-    )
+    return Gathered(Instruction.from_json(json.loads(text["messages"])), text["source"], text["tenant"])

@@ -28,9 +28,7 @@ LEASE_S = 60
 MAX_ATTEMPTS = 3
 
 
-def start(
-    session: Session, profile: Profile, settings: IterationSettings, actor: str
-) -> IterationRow:
+def start(session: Session, profile: Profile, settings: IterationSettings, actor: str) -> IterationRow:
     """Create an iteration whose first stage is due.
 
     Raises:
@@ -112,7 +110,8 @@ def claim_due(session: Session, limit: int = 10) -> list[tuple[int, str]]:
         .where(
             IterationRow.status.in_(ACTIVE),
             or_(
-                (StageRow.status == "due") & or_(StageRow.enqueued_at.is_(None), StageRow.enqueued_at < stale),
+                (StageRow.status == "due")
+                & or_(StageRow.enqueued_at.is_(None), StageRow.enqueued_at < stale),
                 (StageRow.status == "running")
                 & (StageRow.lease_until < now)
                 & or_(StageRow.enqueued_at.is_(None), StageRow.enqueued_at < stale),

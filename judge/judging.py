@@ -254,9 +254,7 @@ class Judge:
         self._same(closing.weights)
         return Judgment(f"{text}{template.ending}{closing.text}]]", completion.usage + closing.usage)
 
-    async def _read_all(
-        self, template: Template, prompts: Sequence[Prompt]
-    ) -> tuple[list[LabelRead], Usage]:
+    async def _read_all(self, template: Template, prompts: Sequence[Prompt]) -> tuple[list[LabelRead], Usage]:
         labels = [self.assembler.encoder.label(label) for label in template.labels]
         backend = self.backends.pick()
         answers = await asyncio.gather(*(backend.read_labels(p.token_ids, labels) for p in prompts))

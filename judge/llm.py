@@ -95,9 +95,7 @@ class VLLM:
         found = {
             entry["token_id"]: entry["logprob"] for entry in choice["logprobs"]["content"][0]["top_logprobs"]
         }
-        return Labels(
-            LabelRead(tuple(found[label] for label in labels)), _weights(choice), _usage(answer)
-        )
+        return Labels(LabelRead(tuple(found[label] for label in labels)), _weights(choice), _usage(answer))
 
     async def sample(self, token_ids: Sequence[int], sampling: Sampling) -> Completion:
         """Sample one completion; `finished` is False where it was cut off at `max_tokens`."""
@@ -194,6 +192,11 @@ class Backends:
     def __init__(self, servers: Sequence[VLLM]) -> None:
         self.servers = list(servers)
         self._next = 0
+
+    @classmethod
+    def connect(cls, urls: Sequence[str], timeout_s: float) -> "Backends":
+        """Clients of the servers at these URLs."""
+        return cls([VLLM(url, timeout_s=timeout_s) for url in urls])
 
     def pick(self) -> VLLM:
         """The next server in turn."""

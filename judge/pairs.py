@@ -21,7 +21,7 @@ from judge.similarity import nearest
 
 STRATEGIES = ("neighbor", "modified", "random", "requirement", "corrupted", "shortened")
 _MIN_CHARS = 8
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*")  # noqa: RUF001 - full-width marks end sentences too
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _first_sentence(text: str) -> str:
 
 _REQUIREMENTS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("Write the whole answer in capital letters.", str.upper),
-    ("Do not use any commas.", lambda text: text.replace(",", "").replace("，", "")),  # noqa: RUF001
+    ("Do not use any commas.", lambda text: text.replace(",", "").replace("，", "")),
     ("Write only a list of bullet points, one sentence each.", _bullets),
     ("Answer in a single sentence.", _first_sentence),
     ("Begin with the words: Here is my answer.", lambda text: f"Here is my answer. {text}"),

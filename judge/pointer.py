@@ -26,9 +26,7 @@ def read_pointer(session: Session) -> Pointer | None:
     if "champion" not in rows:
         return None
     previous = rows.get("previous")
-    return Pointer(
-        rows["champion"].version, previous.version if previous else None, rows["champion"].fence
-    )
+    return Pointer(rows["champion"].version, previous.version if previous else None, rows["champion"].fence)
 
 
 def move_champion(

@@ -39,9 +39,13 @@ class IterationSettings(BaseModel):
     judged_pairs: int = Field(64, ge=0, description="training pairs that the champion judges by reasoning")
     samples: int = Field(3, ge=1, le=64, description="judgments per ordered prompt (15 in the paper)")
     reasoning_tokens: int = Field(64, ge=16, description="length limit of a judgment")
-    min_agreement: float = Field(0.0, ge=0, le=1, description="share of a prompt's samples that must be right")
+    min_agreement: float = Field(
+        0.0, ge=0, le=1, description="share of a prompt's samples that must be right"
+    )
 
-    field_tokens: int = Field(192, ge=32, description="longer texts are cut in the middle, in training and evaluation")
+    field_tokens: int = Field(
+        96, ge=32, description="longer texts are cut in the middle, in training and evaluation"
+    )
     lora_rank: int = Field(16, ge=1)
     lora_layers: float = Field(0.5, gt=0, le=1, description="upper share of the layers that get adapters")
     sft_learning_rate: float = Field(2e-4, gt=0)
@@ -49,7 +53,8 @@ class IterationSettings(BaseModel):
     pointwise_learning_rate: float = Field(5e-4, gt=0)
     pointwise_epochs: float = Field(1.0, ge=0)
     batch_pairs: int = Field(8, ge=1)
-    max_train_minutes: float = Field(14.0, gt=0, description="training stops at a step boundary after this")
+    max_reasoned: int = Field(128, ge=0, description="reasoned judgments to train on, at most")
+    max_pointwise: int = Field(480, ge=8, description="pairs for the pointwise read, at most")
     seed: int = 17
 
     evaluated_pairs: int = Field(200, ge=10, description="held-out pairs to evaluate on, at most")
@@ -71,8 +76,9 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "judged_pairs": 8,
         "samples": 2,
         "reasoning_tokens": 48,
-        "field_tokens": 96,
-        "max_train_minutes": 1.5,
+        "field_tokens": 64,
+        "max_reasoned": 8,
+        "max_pointwise": 40,
         "evaluated_pairs": 40,
         "evaluated_anchors": 30,
         "evaluated_reasoning": 8,
@@ -84,8 +90,9 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "judged_pairs": 24,
         "samples": 2,
         "reasoning_tokens": 56,
-        "field_tokens": 128,
-        "max_train_minutes": 6,
+        "field_tokens": 80,
+        "max_reasoned": 24,
+        "max_pointwise": 240,
         "evaluated_pairs": 150,
         "evaluated_anchors": 60,
         "evaluated_reasoning": 16,
@@ -103,7 +110,5 @@ def iteration_settings(profile: Profile, overrides: dict[str, Any]) -> Iteration
     try:
         return IterationSettings.model_validate({**PRESETS[profile], **overrides})
     except ValidationError as error:
-        faults = [
-            Fault(f"settings.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()
-        ]
+        faults = [Fault(f"settings.{'.'.join(map(str, e['loc']))}", e["msg"]) for e in error.errors()]
         raise InvalidInput(*faults) from error

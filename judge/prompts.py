@@ -95,7 +95,9 @@ class Encoder:
             text = self._render(messages)
             literals = _ANY_MARK.split(text)
             if _ANY_MARK.findall(text) != [m["content"] for m in messages if "\ue000" in m["content"]]:
-                raise BadModel(f"the chat template does not carry the turns {[r for r, _ in turns]} once each")
+                raise BadModel(
+                    f"the chat template does not carry the turns {[r for r, _ in turns]} once each"
+                )
             self._frames[turns] = literals
         return self._frames[turns]
 

@@ -54,9 +54,7 @@ class Settings(BaseSettings):
     evaluation_url: str | None = Field(
         None, description="a vLLM server that serves nobody, for evaluations; default: one is started"
     )
-    gateway_url: str = Field(
-        "http://127.0.0.1:8080", description="where the command line finds the gateway"
-    )
+    gateway_url: str = Field("http://127.0.0.1:8080", description="where the command line finds the gateway")
     key: SecretStr | None = Field(None, description="API key that the command line sends")
     log_level: str = Field("INFO", description="log level of this process")
 

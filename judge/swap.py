@@ -95,9 +95,7 @@ class Swapper:
             raise Conflict("no champion yet: run `judgesmith seed`")
         return pointer
 
-    def _move(
-        self, version: str, fence: int, actor: str, act: str, details: dict[str, object]
-    ) -> Pointer:
+    def _move(self, version: str, fence: int, actor: str, act: str, details: dict[str, object]) -> Pointer:
         with self.sessions.begin() as session:
             return move_champion(session, version, fence, actor=actor, act=act, details=details)
 

@@ -1,7 +1,7 @@
 """The rows that Judgesmith keeps in Postgres. The schema itself comes from `migrations/` alone."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -34,7 +34,7 @@ class Base(DeclarativeBase):
     """Common types: JSON is JSONB, times carry a zone, strings are unbounded."""
 
     metadata = MetaData(naming_convention=_NAMES)
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         JSON: JSONB,
         list[Any]: JSONB,
         list[str]: ARRAY(Text),
@@ -271,9 +271,7 @@ class ExampleRow(Base):
     __table_args__ = (UniqueConstraint("pair_id", "kind", "chosen_first"),)
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    iteration_id: Mapped[int] = mapped_column(
-        ForeignKey("iterations.id", ondelete="CASCADE"), index=True
-    )
+    iteration_id: Mapped[int] = mapped_column(ForeignKey("iterations.id", ondelete="CASCADE"), index=True)
     pair_id: Mapped[int] = mapped_column(ForeignKey("preference_pairs.id", ondelete="CASCADE"))
     kind: Mapped[str]
     chosen_first: Mapped[bool] = mapped_column(Boolean)

@@ -48,9 +48,7 @@ class Manifest(BaseModel):
     origin: str = Field(description="`seed: NAME` or `iteration N`")
     parent: str | None = Field(None, description="version that training started from (the seed)")
     judged_by: str | None = Field(None, description="version that judged the training data")
-    strategy: Literal["pairwise", "pointwise"] = Field(
-        "pairwise", description="what answers the direct mode"
-    )
+    strategy: Literal["pairwise", "pointwise"] = Field("pairwise", description="what answers the direct mode")
     calibration: dict[str, StrategyCalibration] = Field(default_factory=dict)
     probe: Probe | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)

@@ -39,9 +39,7 @@ class Usage:
     completion_tokens: int = 0
 
     def __add__(self, more: "Usage") -> "Usage":
-        return Usage(
-            self.prompt_tokens + more.prompt_tokens, self.completion_tokens + more.completion_tokens
-        )
+        return Usage(self.prompt_tokens + more.prompt_tokens, self.completion_tokens + more.completion_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -395,7 +395,9 @@ def log_text(begin: int) -> str:
 
 
 def explain_failure(output: str) -> str:
-    last_lines = "\n".join("  " + line for line in output.strip().splitlines()[-4:])
+    lines = output.strip().splitlines()
+    telling = [line for line in lines if line.startswith("ERROR")] or lines
+    last_lines = "\n".join(f"  {line[:160]}" for line in telling[-3:])
     if "No space left on device" in output:
         advice = "the disk is full; free some space and run the same command again"
     elif "DO NOT MATCH THE HASHES" in output:
@@ -432,12 +434,13 @@ class Progress:
     def update(self, output: str) -> None:
         downloads = self.DOWNLOADED.findall(output)
         installed = self.installed()
+        downloaded = min(self.packages, max(len(downloads), installed))
         elapsed = time.monotonic() - self.started
-        if "Installing collected packages" in output:
-            downloaded = self.packages
+        if installed == self.packages:
+            text = "finishing"
+        elif "Installing collected packages" in output:
             text = f"installing {installed} of {self.packages}"
         else:
-            downloaded = max(len(downloads), installed)
             text = f"downloading {downloaded} of {self.packages}"
             text += f" ({''.join(downloads[-1])})" if downloads else ""
         self.show(f"{text}, {clock(elapsed)} so far{self.remaining(downloaded, installed, elapsed)}")
@@ -446,7 +449,7 @@ class Progress:
         """A rough guess: downloading and installing a package count the same, and so do all packages."""
         steps = 2 * (self.packages - self.already)
         done = downloaded + installed - 2 * self.already
-        if done * 10 < steps or steps == 0:
+        if done * 10 < steps or done == steps:
             return ""
         return f", about {clock(elapsed * (steps - done) / done)} left"
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from judge import database, queue
-from judge.llm import VLLM, Backends
+from judge.llm import Backends
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.versions import VersionStore
@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         engine = database.connect(settings.database_url, pool_size=10)
         sessions = database.sessions(engine)
         redis = queue.connect(settings.redis_url)
-        backends = Backends([VLLM(url, timeout_s=settings.backend_timeout_s) for url in settings.backend_urls])
+        backends = Backends.connect(settings.backend_urls, settings.backend_timeout_s)
         store = VersionStore(settings.models_dir)
         swapper = Swapper(sessions, store, backends, redis)
         metrics = Metrics()

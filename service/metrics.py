@@ -11,7 +11,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.decisions = Counter(
-            "judgesmith_decisions_total", "Answers given.", ["kind", "mode", "outcome"], registry=self.registry
+            "judgesmith_decisions_total",
+            "Answers given.",
+            ["kind", "mode", "outcome"],
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "judgesmith_decision_seconds",

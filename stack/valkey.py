@@ -4,6 +4,7 @@ The wheel's own launcher is not used: it saves nothing unless told how, kills it
 shutdown when the interpreter ends, and leaves it behind when its parent is killed.
 """
 
+import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ class Valkey:
 
     data: Path
     socket: Path
-    mark: dict[str, str]
 
     @property
     def url(self) -> str:
@@ -48,7 +48,7 @@ class Valkey:
             "--daemonize": "no",
         }
         command = [str(get_binary_path()), *(word for option in options.items() for word in option)]
-        return Launch(command, self.mark, self.data)
+        return Launch(command, {"PATH": os.defpath}, self.data)
 
     def ready(self) -> bool:
         """Whether it answers; not while it still loads its data."""
@@ -57,11 +57,11 @@ class Valkey:
         return False
 
 
-def prepare_valkey(home: Home, mark: dict[str, str]) -> Valkey:
+def prepare_valkey(home: Home) -> Valkey:
     """Make the folders of a home's server."""
     data = home.root / "valkey"
     data.mkdir(mode=0o700, exist_ok=True)
     socket = home.run_dir / "valkey.sock"
     if not fits_socket(socket):
         socket = private_folder(home.short_folder("valkey")) / "valkey.sock"
-    return Valkey(data, socket, mark)
+    return Valkey(data, socket)

@@ -30,9 +30,7 @@ async def in_portions(
         while waiting or running:
             while waiting and len(running) < concurrency:
                 running.add(asyncio.ensure_future(work(waiting.pop())))
-            done, running = await asyncio.wait(
-                running, timeout=every_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, running = await asyncio.wait(running, timeout=every_s, return_when=asyncio.FIRST_COMPLETED)
             finished += [task.result() for task in done]
             if time.monotonic() - last >= every_s:
                 last = time.monotonic()

@@ -29,7 +29,7 @@ from judge.prompts import Assembler, load_encoder
 from judge.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
-from judge.templates import PAIRWISE_DIRECT, POINTWISE
+from judge.templates import PAIRWISE_DIRECT
 from judge.verdict import Verdict
 from judge.versions import Manifest, Probe, StrategyCalibration
 from workers.batches import in_portions
@@ -122,9 +122,7 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
     return probe
 
 
-async def measure(
-    stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how: str
-) -> list[Outcome]:
+async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how: str) -> list[Outcome]:
     """Judge each pair (the preferred response is A) in both orders."""
     outcomes: list[Outcome] = []
 
@@ -160,7 +158,11 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
     fits = {name: _fit(measured[("candidate", FIT, name)]) for name in STRATEGIES}
     strategy = best_strategy(measured, "candidate")
     metrics = {
-        dataset: {how: row.metrics for (role, name, how), row in measured.items() if (role, name) == ("candidate", dataset)}
+        dataset: {
+            how: row.metrics
+            for (role, name, how), row in measured.items()
+            if (role, name) == ("candidate", dataset)
+        }
         for dataset in sorted({row.dataset for row in rows})
     }
     folder = stage.folder / "candidate"
@@ -185,6 +187,7 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
 
 def best_strategy(measured: dict[tuple[str, str, str], EvaluationRow], role: str) -> Strategy:
     """The direct strategy that is right more often on the share kept for fitting; pairwise if equal."""
+
     def score(strategy: Strategy) -> float:
         share = measured[(role, FIT, strategy)].metrics.get("consistent_accuracy")
         return float(share[0]) if share else 0.0

@@ -37,8 +37,9 @@ def run(stage: Stage) -> dict[str, Any]:
                 .order_by(JudgmentRow.pair_id, JudgmentRow.chosen_first, JudgmentRow.sample)
             )
         )
-        kept, counts = accept(judgments, stage.settings.min_agreement, rng)
-        pointwise = balance_lengths([_pair(row) for row in pairs], rng)
+        kept, counts = accept(judgments, stage.settings.min_agreement, stage.settings.max_reasoned, rng)
+        balanced = balance_lengths([_pair(row) for row in pairs], rng)
+        pointwise = sorted(rng.sample(balanced, min(len(balanced), stage.settings.max_pointwise)))
         session.add_all(
             ExampleRow(
                 iteration_id=stage.iteration,
@@ -55,11 +56,11 @@ def run(stage: Stage) -> dict[str, Any]:
             )
             for index in pointwise
         )
-    return {**counts, "pointwise": len(pointwise), "dropped_for_length_balance": len(pairs) - len(pointwise)}
+    return {**counts, "length_balanced": len(balanced), "pointwise": len(pointwise)}
 
 
 def accept(
-    judgments: list[JudgmentRow], min_agreement: float, rng: random.Random
+    judgments: list[JudgmentRow], min_agreement: float, limit: int, rng: random.Random
 ) -> tuple[list[JudgmentRow], dict[str, int]]:
     """Rejection sampling and the balance of winning positions."""
     prompts: dict[tuple[int, bool], list[JudgmentRow]] = defaultdict(list)
@@ -70,14 +71,13 @@ def accept(
         right = [row for row in samples if row.correct]
         if right and len(right) >= min_agreement * len(samples):
             chosen[chosen_first].append(rng.choice(right))
-    smaller = min(len(rows) for rows in chosen.values())
+    smaller = min(limit // 2, *(len(rows) for rows in chosen.values()))
     kept = [row for rows in chosen.values() for row in rng.sample(rows, smaller)]
     accepted = sum(len(rows) for rows in chosen.values())
     counts = {
         "ordered_prompts": len(prompts),
         "accepted": accepted,
         "reasoned": len(kept),
-        "dropped_for_position_balance": accepted - len(kept),
     }
     return sorted(kept, key=lambda row: (row.pair_id, row.chosen_first)), counts
 

@@ -42,7 +42,9 @@ def run(stage: Stage) -> dict[str, Any]:
     result_path = stage.folder / f"trained-{digest}.json"
     if not result_path.exists():
         for lesson in ("reasoned", "pointwise"):
-            if (stage.folder / "dataset.txt").exists() and (stage.folder / "dataset.txt").read_text() != digest:
+            if (stage.folder / "dataset.txt").exists() and (
+                stage.folder / "dataset.txt"
+            ).read_text() != digest:
                 shutil.rmtree(stage.folder / lesson, ignore_errors=True)
         (stage.folder / "dataset.txt").write_text(digest)
         result_path.write_text(json.dumps(train(stage)))
@@ -72,7 +74,9 @@ def write_datasets(stage: Stage) -> tuple[str, dict[str, int]]:
         for example, pair in rows
         if example.kind == "reasoned"
     ]
-    pointwise = [pointwise_example(judge, _pair(pair)) for example, pair in rows if example.kind == "pointwise"]
+    pointwise = [
+        pointwise_example(judge, _pair(pair)) for example, pair in rows if example.kind == "pointwise"
+    ]
     if len(pointwise) < MINIMUM_PAIRS:
         raise Conflict(f"{len(pointwise)} training pairs were left, at least {MINIMUM_PAIRS} are needed")
     digest = hashlib.sha256()
@@ -85,7 +89,9 @@ def reasoned_example(
     judge: Judge, pair: PreferencePair, chosen_first: bool, judgment: str
 ) -> dict[str, list[int]]:
     """A judgment as token ids: the served prompt, then the judge's text and the end of turn, in the mask."""
-    prompt = judge.comparison_prompt(PAIRWISE_REASONING, pair.comparison("a"), "a" if chosen_first else "b", 0)
+    prompt = judge.comparison_prompt(
+        PAIRWISE_REASONING, pair.comparison("a"), "a" if chosen_first else "b", 0
+    )
     encoder = judge.assembler.encoder
     completion = encoder.untrusted(judgment) + encoder.end_of_turn()
     return {
@@ -164,7 +170,7 @@ def _config(stage: Stage) -> dict[str, Any]:
     settings = stage.settings.model_dump()
     shared = (
         "lora_rank", "lora_layers", "sft_learning_rate", "sft_epochs", "pointwise_learning_rate",
-        "pointwise_epochs", "batch_pairs", "max_train_minutes", "seed",
+        "pointwise_epochs", "batch_pairs", "seed",
     )  # fmt: skip
     return {
         "seed_model": str(stage.store.path(stage.seed_version)),

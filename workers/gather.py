@@ -15,9 +15,7 @@ def run_gather() -> None:
     engine = database.connect(settings.database_url, pool_size=1)
     redis = queue.connect(settings.redis_url)
     try:
-        new, known = instructions.gather(
-            database.sessions(engine), redis, consumer=f"gather-{os.getpid()}"
-        )
+        new, known = instructions.gather(database.sessions(engine), redis, consumer=f"gather-{os.getpid()}")
         if new or known:
             logger.info("gathered %d new instructions, %d known ones", new, known)
     finally:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from judge.comparison import Comparison, Instruction, PreferencePair, Side
 from judge.errors import Conflict, VersionChanged
 from judge.judging import Judge
-from judge.llm import VLLM, Backends, Sampling
+from judge.llm import Backends, Sampling
 from judge.tables import JudgmentRow, PairRow
 from judge.voting import Vote
 from workers.batches import in_portions
@@ -53,7 +53,7 @@ async def judge_pairs(stage: Stage) -> None:
     """Sample every judgment that the database does not have yet."""
     settings = stage.settings
     tasks, total = _missing(stage)
-    backends = Backends([VLLM(url, timeout_s=stage.process.backend_timeout_s) for url in stage.process.backend_urls])
+    backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
     judge = Judge.load(
         stage.store,
         stage.judged_by,
@@ -70,7 +70,9 @@ async def judge_pairs(stage: Stage) -> None:
         try:
             vote, _ = await judge.vote(task.comparison, task.first, sampling)
         except VersionChanged as error:
-            raise Conflict(f"the champion was changed during the iteration ({error}); start it again") from error
+            raise Conflict(
+                f"the champion was changed during the iteration ({error}); start it again"
+            ) from error
         return task, vote
 
     def store(results: list[tuple[Task, Vote]]) -> None:

@@ -39,13 +39,13 @@ class JudgesmithWorker(Worker):
 
     job_class = AllowedJob
 
-    def __init__(self, *args: Any, sessions: Sessions, **options: Any) -> None:
-        super().__init__(*args, maintenance_interval=SWEEP_S, **options)
+    def __init__(self, queues: list[Queue], *, sessions: Sessions, **options: Any) -> None:
+        super().__init__(queues, **options)
         self.sessions = sessions
 
     def run_maintenance_tasks(self) -> None:
         """RQ's own cleaning, then the sweep."""
-        super().run_maintenance_tasks()
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         try:
             sweep(self.sessions, self.connection)
         except (SQLAlchemyError, RedisError):
@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         connection=redis,
         serializer="json",
         sessions=database.sessions(engine),
+        maintenance_interval=SWEEP_S,
         # The sweep runs between waits for jobs, so the wait is what sets its pace.
         worker_ttl=SWEEP_S + 15,
     )

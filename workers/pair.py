@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from judge.comparison import Instruction, fold
 from judge.errors import Conflict
 from judge.judging import Judge
-from judge.llm import VLLM, Backends, Completion, Sampling
+from judge.llm import Backends, Completion, Sampling
 from judge.pairs import Answered, construct, usable, whole_sentences
 from judge.tables import InstructionRow, PairRow, ResponseRow, SelectionRow
 from workers.batches import in_portions
@@ -58,7 +58,7 @@ def run(stage: Stage) -> dict[str, Any]:
 
 async def generate(stage: Stage) -> None:
     """Ask the generator for every response that the database does not have yet."""
-    backends = Backends([VLLM(url, timeout_s=stage.process.backend_timeout_s) for url in stage.process.backend_urls])
+    backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
     judge = Judge.load(stage.store, stage.judged_by, backends, stage.process.max_model_len)
     tasks, total = _missing(stage)
     generator = Generator(judge, stage)
@@ -120,9 +120,7 @@ def construct_pairs(stage: Stage) -> dict[str, Any]:
     with stage.lease.transaction() as session:
         texts = {
             (row.instruction_id, row.kind): row.text
-            for row in session.scalars(
-                select(ResponseRow).where(ResponseRow.iteration_id == stage.iteration)
-            )
+            for row in session.scalars(select(ResponseRow).where(ResponseRow.iteration_id == stage.iteration))
         }
         selected = session.execute(
             select(SelectionRow, InstructionRow)

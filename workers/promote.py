@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from judge import gate, iterations
 from judge.gate import GateResult, GateSettings, Paired
-from judge.llm import VLLM, Backends
+from judge.llm import Backends
 from judge.pointer import read_pointer
 from judge.statistics import Outcome
 from judge.swap import Swapper
@@ -23,7 +23,8 @@ def run(stage: Stage) -> dict[str, Any]:
         row = iterations.get(session, stage.iteration)
         row.gate = result.to_json()
         candidate, already = row.candidate, read_pointer(session)
-    assert candidate is not None and already is not None
+    assert candidate is not None
+    assert already is not None
     status = {"refuse": "refused", "no_decision": "no_decision", "promote": "promoted"}[result.decision]
     if status == "promoted" and stage.settings.promote == "approve":
         status = "awaiting_approval"
@@ -73,8 +74,7 @@ def decide(stage: Stage) -> GateResult:
 
 async def swap(stage: Stage, candidate: str) -> None:
     """Put the candidate into service (`judge.swap`)."""
-    urls = stage.process.backend_urls
-    backends = Backends([VLLM(url, timeout_s=stage.process.backend_timeout_s) for url in urls])
+    backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
     swapper = Swapper(stage.lease.sessions, stage.store, backends, stage.redis)
     try:
         await swapper.promote(candidate, actor=f"iteration {stage.iteration}", details={"by": "gate"})

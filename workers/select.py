@@ -28,9 +28,7 @@ def run(stage: Stage) -> dict[str, Any]:
         # Three times as many as wanted, so that the filters and the even draw have something to choose.
         rows = instructions.known(session, settings.instructions * 3)
         anchored = [
-            pair.comparison.instruction
-            for pairs in anchors.load_anchors(session).values()
-            for pair in pairs
+            pair.comparison.instruction for pairs in anchors.load_anchors(session).values() for pair in pairs
         ]
         counts: dict[str, Any] = {"known": len(rows)}
         rows = _drop(rows, _too_long(rows, settings.max_instruction_chars), counts, "too_long")
@@ -79,9 +77,7 @@ def _drop(
 
 def _too_long(rows: Sequence[InstructionRow], limit: int) -> set[int]:
     return {
-        index
-        for index, row in enumerate(rows)
-        if sum(len(turn["content"]) for turn in row.messages) > limit
+        index for index, row in enumerate(rows) if sum(len(turn["content"]) for turn in row.messages) > limit
     }
 
 

@@ -56,29 +56,26 @@ class TrainConfig:
     pointwise_learning_rate: float
     pointwise_epochs: float
     batch_pairs: int
-    max_train_minutes: float
     seed: int
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
         """Parse the JSON file that the finetune stage wrote."""
-        fields = json.loads(path.read_text())
-        paths = ("seed_model", "output", "reasoned", "pointwise")
-        return cls(**{key: Path(value) if key in paths else value for key, value in fields.items()})
+        fields: dict[str, Any] = json.loads(path.read_text())
+        for name in ("seed_model", "output", "reasoned", "pointwise"):
+            fields[name] = Path(fields[name])
+        return cls(**fields)
 
 
 class Report(TrainerCallback):
-    """Prints progress and ends a lesson whose time is up."""
+    """Prints progress."""
 
-    def __init__(self, lesson: str, minutes: float) -> None:
+    def __init__(self, lesson: str) -> None:
         self.lesson = lesson
-        self.deadline = time.monotonic() + 60 * minutes
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by the trainer after each optimizer step."""
         say(lesson=self.lesson, done=state.global_step, total=state.max_steps)
-        if time.monotonic() > self.deadline:
-            control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         """Called by the trainer with the latest figures."""
@@ -116,7 +113,6 @@ def teach_reasoning(config: TrainConfig, start: Path, folder: Path) -> dict[str,
     if not rows or config.sft_epochs == 0:
         return None
     model = adapted(AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32), config, "CAUSAL_LM")
-    minutes = config.max_train_minutes / 3
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(
@@ -131,7 +127,7 @@ def teach_reasoning(config: TrainConfig, start: Path, folder: Path) -> dict[str,
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(config.seed_model),
-        callbacks=[Report("reasoned", minutes)],
+        callbacks=[Report("reasoned")],
     )
     return run(trainer, folder, AutoModelForCausalLM, start, len(rows))
 
@@ -142,7 +138,8 @@ def teach_pointwise(config: TrainConfig, start: Path, folder: Path) -> dict[str,
     if not rows or config.pointwise_epochs == 0:
         return None
     classifier = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, dtype=torch.float32)
-    output_rows = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).get_output_embeddings().weight
+    language_model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+    output_rows = language_model.get_output_embeddings().weight
     with torch.no_grad():
         classifier.score.weight.copy_((output_rows[config.yes] - output_rows[config.no]).unsqueeze(0))
     trainer = RewardTrainer(
@@ -153,10 +150,13 @@ def teach_pointwise(config: TrainConfig, start: Path, folder: Path) -> dict[str,
             num_train_epochs=config.pointwise_epochs,
             per_device_train_batch_size=config.batch_pairs,
             max_length=None,
+            # The sampler groups by this column, which the trainer would drop as unused.
+            remove_unused_columns=False,
+            length_column_name="length",
         ),
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list([{**row, "length": _length(row)} for row in rows]),
         processing_class=AutoTokenizer.from_pretrained(config.seed_model),
-        callbacks=[Report("pointwise", config.max_train_minutes * 2 / 3)],
+        callbacks=[Report("pointwise")],
     )
     return run(trainer, folder, AutoModelForCausalLM, start, len(rows))
 
@@ -193,7 +193,7 @@ def common(config: TrainConfig, folder: Path) -> dict[str, Any]:
         "bf16": True,
         "gradient_checkpointing": gpu,
         "lr_scheduler_type": "cosine",
-        "warmup_ratio": 0.1,
+        "warmup_steps": 0.1,
         "adam_beta2": 0.95,
         "weight_decay": 0.1,
         "max_grad_norm": 1.0,
@@ -207,23 +207,18 @@ def common(config: TrainConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def run(
-    trainer: Any, folder: Path, kind: type[Any], start: Path, examples: int
-) -> dict[str, Any]:
+def run(trainer: Any, folder: Path, kind: type[Any], start: Path, examples: int) -> dict[str, Any]:
     """Train from the last checkpoint if there is one, then merge the adapter into its base and save it."""
     checkpoints = folder / "checkpoints"
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     began = time.monotonic()
     output = trainer.train(resume_from_checkpoint=last)
-    adapter = {
-        name: value.detach() for name, value in trainer.model.state_dict().items() if "lora_" in name
-    }
+    adapter = {name: value.detach() for name, value in trainer.model.state_dict().items() if "lora_" in name}
     merged = merge(kind, start, trainer.model.peft_config["default"], adapter)
     merged.save_pretrained(folder / "merged")
     return {
         "examples": examples,
         "steps": trainer.state.global_step,
-        "planned_steps": trainer.state.max_steps,
         "seconds": round(time.monotonic() - began, 1),
         "loss": round(output.training_loss, 5),
         "log": [entry for entry in trainer.state.log_history if "loss" in entry][-40:],
@@ -259,6 +254,10 @@ def read_rows(path: Path) -> Iterator[dict[str, Sequence[int]]]:
     with path.open() as stream:
         for line in stream:
             yield json.loads(line)
+
+
+def _length(row: dict[str, Sequence[int]]) -> int:
+    return max(len(ids) for ids in row.values())
 
 
 if __name__ == "__main__":

@@ -33,12 +33,17 @@ def sets(caller: Admin, app: App) -> dict[str, list[AnchorSet]]:
     """The anchor sets."""
     with app.sessions() as session:
         rows = session.execute(
-            select(AnchorRow.anchor_set, func.count()).group_by(AnchorRow.anchor_set).order_by(AnchorRow.anchor_set)
+            select(AnchorRow.anchor_set, func.count())
+            .group_by(AnchorRow.anchor_set)
+            .order_by(AnchorRow.anchor_set)
         ).all()
     return {"anchors": [AnchorSet(name=name, pairs=count) for name, count in rows]}
 
 
-@router.put("/{name}", openapi_extra={"requestBody": {"content": {"application/jsonl": {"schema": {"type": "string"}}}}})
+@router.put(
+    "/{name}",
+    openapi_extra={"requestBody": {"content": {"application/jsonl": {"schema": {"type": "string"}}}}},
+)
 async def replace(name: Name, request: Request, caller: Admin, app: App) -> AnchorSet:
     """Store a set in place of the one of that name. One bad line and nothing is stored."""
     try:

@@ -48,9 +48,7 @@ async def bring_in(
         else:
             kept.append(Gathered(instruction, item.source, caller.tenant, item.language))
     repeated = await asyncio.to_thread(_store, app, kept)
-    return InstructionsAnswer(
-        accepted=len(kept) - len(repeated), duplicates=len(repeated), rejected=rejected
-    )
+    return InstructionsAnswer(accepted=len(kept) - len(repeated), duplicates=len(repeated), rejected=rejected)
 
 
 def parse_document(body: bytes) -> list[InstructionItem]:

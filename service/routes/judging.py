@@ -121,7 +121,12 @@ async def admitted(app: State) -> AsyncIterator[None]:
 
 
 def _row(
-    number: str, kind: str, caller: Principal, made: Decision | Rating, instruction: Instruction, elapsed: float
+    number: str,
+    kind: str,
+    caller: Principal,
+    made: Decision | Rating,
+    instruction: Instruction,
+    elapsed: float,
 ) -> dict[str, Any]:
     return {
         "id": number,

@@ -1,0 +1,70 @@
+"""The embedded backend: one vLLM server that serves the champion."""
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import httpx
+
+from judge import engine
+from judge.database import Sessions
+from judge.errors import BackendError
+from judge.versions import VersionStore
+from stack.champion import champion_folder, label_weights
+from stack.child import Launch, Program
+from stack.spawn import CODE
+
+logger = logging.getLogger(__name__)
+PREFERRED_PORT = 8000
+
+
+@dataclass(slots=True)
+class Backend:
+    """A vLLM server on loopback. Each start takes the champion of that moment."""
+
+    sessions: Sessions
+    store: VersionStore
+    port: int
+    max_model_len: int
+    _version: str = field(default="", init=False)
+
+    @property
+    def url(self) -> str:
+        """Where the gateway and the workers find it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def program(self) -> Program:
+        """To be kept up. Loading takes 40 s on two cores for the smallest model, minutes for a large one."""
+        return Program(
+            "vllm",
+            self.launch,
+            ready=self.answers,
+            on_ready=self.label,
+            healthy=self.answers,
+            grace_s=65,
+            start_timeout_s=1800,
+        )
+
+    def launch(self) -> Launch:
+        """The server's command line for the present champion.
+
+        Raises:
+            StackError: there is no champion, or its folder is gone.
+        """
+        folder = champion_folder(self.sessions, self.store)
+        self._version = folder.name
+        command = engine.command(folder, host="127.0.0.1", port=self.port, max_model_len=self.max_model_len)
+        return Launch(command, engine.environment(), CODE)
+
+    def answers(self) -> bool:
+        """Whether it answers and its engine lives."""
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/health", timeout=4).status_code == 200
+        return False
+
+    def label(self) -> None:
+        """Name the weights that it was started with. Where that fails the gateway does it."""
+        try:
+            label_weights(self.url, self._version)
+        except BackendError as error:
+            logger.warning("%s", error)

@@ -1,0 +1,183 @@
+"""The parts of Judgesmith on one machine: started in order, announced, supervised, stopped."""
+
+import json
+import os
+import sys
+import time
+
+from redis.exceptions import RedisError
+from sqlalchemy import select
+
+from judge import queue
+from judge.engine import free_port
+from judge.keys import create_key
+from judge.profiles import Profile
+from judge.settings import Settings
+from judge.tables import InstructionRow, IterationRow
+from judge.versions import VersionStore
+from stack import preflight
+from stack.backend import PREFERRED_PORT, Backend
+from stack.champion import champion, convert_seed, register_seed
+from stack.child import Launch, Program
+from stack.database import migrate, open_database
+from stack.errors import StackError
+from stack.gateway import Gateway
+from stack.home import Addresses, Home
+from stack.lesson import EXAMPLE, Lesson
+from stack.narrator import Narrator
+from stack.postgres import prepare_postgres
+from stack.seed import PACKAGED
+from stack.spawn import CODE
+from stack.supervisor import Supervisor
+from stack.valkey import prepare_valkey
+
+_TICK_S = 0.5
+
+
+class Stack:
+    """The parts of Judgesmith on this machine. `settings` is completed while they start."""
+
+    def __init__(self, settings: Settings, home: Home, narrator: Narrator) -> None:
+        self.settings = settings
+        self.home = home
+        self.narrator = narrator
+        self.supervisor = Supervisor(home, narrator.say)
+        self.store = VersionStore(settings.models_dir)
+        self._lesson: Lesson | None = None
+
+    def start(self) -> None:
+        """Start all of it, in the order in which each needs the one before."""
+        self._start_database()
+        self._start_queue()
+        self.sessions = open_database(self.settings.database_url)
+        self._prepare_model()
+        self._start_backend()
+        with self.narrator.step("gateway"):
+            self.supervisor.start(self._gateway())
+        with self.narrator.step("workers"):
+            self.supervisor.start(self._worker(queue.STAGES), self._worker(queue.GATHER))
+        self.home.write_addresses(
+            Addresses(
+                os.getpid(),
+                self.settings.gateway_url,
+                self.settings.database_url,
+                self.settings.redis_url,
+                self.settings.backend_urls,
+            )
+        )
+
+    def _start_database(self) -> None:
+        if "database_url" not in self.settings.model_fields_set:
+            with self.narrator.step("database (Postgres)"):
+                server = prepare_postgres(self.home)
+                self.supervisor.start(server.program())
+            self.settings = self.settings.model_copy(update={"database_url": server.url})
+        with self.narrator.step("database schema"):
+            migrate(self.settings.database_url)
+
+    def _start_queue(self) -> None:
+        if "redis_url" not in self.settings.model_fields_set:
+            with self.narrator.step("queue (Valkey)"):
+                server = prepare_valkey(self.home)
+                self.supervisor.start(server.program())
+            self.settings = self.settings.model_copy(update={"redis_url": server.url})
+            return
+        try:
+            queue.connect(self.settings.redis_url).ping()
+        except RedisError as error:
+            raise StackError(f"the queue of JUDGESMITH_REDIS_URL does not answer: {error}") from error
+
+    def _prepare_model(self) -> None:
+        if champion(self.sessions) is None:
+            hint = "converting it, about 30 s" if self.settings.model == PACKAGED else "reading it"
+            with self.narrator.step(f"seed model ({self.settings.model})", hint):
+                version = convert_seed(self.settings, self.home.log_dir / "seed.log")
+                register_seed(self.sessions, self.store, version)
+
+    def _start_backend(self) -> None:
+        if "backend_urls" in self.settings.model_fields_set:
+            return
+        port = PREFERRED_PORT if _is_free(PREFERRED_PORT) else free_port()
+        backend = Backend(self.sessions, self.store, port, self.settings.max_model_len)
+        with self.narrator.step("model server (vLLM)", "loading, about 40 s"):
+            self.supervisor.start(backend.program())
+        self.settings = self.settings.model_copy(update={"backend_urls": [backend.url]})
+
+    def _gateway(self) -> Program:
+        host, port = self.settings.host, str(self.settings.port)
+        options = ["--host", host, "--port", port, "--timeout-graceful-shutdown", "60", "--no-access-log"]
+        command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options]
+        client = Gateway(self.settings.gateway_url)
+        return Program("gateway", lambda: self._launch(command), ready=client.ready, grace_s=65)
+
+    def _worker(self, name: str) -> Program:
+        command = [sys.executable, "-m", "workers.main", "--queue", name]
+        return Program(f"worker-{name}", lambda: self._launch(command))
+
+    def _launch(self, command: list[str]) -> Launch:
+        return Launch(command, {**os.environ, **variables(self.settings)}, CODE)
+
+    def announce(self) -> None:
+        """How to use it, where things are, how to stop."""
+        url, say = self.settings.gateway_url, self.narrator.say
+        header = "" if self.settings.auth == "off" else ' -H "Authorization: Bearer $JUDGESMITH_KEY"'
+        headers = f"{header} -H 'Content-Type: application/json'"
+        say(f"\nJudgesmith is up at {url} with model {champion(self.sessions)}. Try it:\n")
+        say(f"curl {url}/judge/pairwise{headers} -d '{json.dumps(EXAMPLE)}'\n")
+        if header:
+            say("A key: judgesmith keys create --name me --scope judge --scope admin")
+        say(f"Data: {self.home.root}   logs: {self.home.log_dir}   interactive API: {url}/docs")
+        say("Ctrl-C stops everything.\n")
+
+    def teach_once(self, profile: Profile) -> None:
+        """Begin the first lesson, in a thread, if this database has seen nothing yet."""
+        with self.sessions() as session:
+            seen = session.scalar(select(InstructionRow.id).limit(1)) or session.scalar(
+                select(IterationRow.id).limit(1)
+            )
+        if not seen:
+            gateway = Gateway(self.settings.gateway_url, self._lesson_key())
+            self._lesson = Lesson(gateway, self.narrator, CODE / "examples" / "instructions.jsonl", profile)
+            self._lesson.start()
+
+    def _lesson_key(self) -> str | None:
+        if self.settings.auth == "off":
+            return None
+        with self.sessions.begin() as session:
+            return create_key(session, "first lesson", ["admin"], "local", "judgesmith up")
+
+    def supervise(self) -> None:
+        """Look after the children, for ever."""
+        while True:
+            self.supervisor.tick()
+            time.sleep(_TICK_S)
+
+    def stop(self) -> None:
+        """Stop everything, in reverse order."""
+        self.home.forget_addresses()
+        if self._lesson:
+            self._lesson.leave()
+        self.supervisor.stop()
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """The settings that children must share, as environment variables."""
+    values = {
+        "HOME": settings.home,
+        "HOST": settings.host,
+        "PORT": settings.port,
+        "AUTH": settings.auth,
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "BACKEND_URLS": json.dumps(settings.backend_urls),
+        "GATEWAY_URL": settings.gateway_url,
+    }
+    return {f"JUDGESMITH_{name}": str(value) for name, value in values.items()}
+
+
+def _is_free(port: int) -> bool:
+    try:
+        preflight.require_port("127.0.0.1", port)
+    except StackError:
+        return False
+    return True

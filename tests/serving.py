@@ -1,0 +1,27 @@
+"""Running an ASGI application on a real loopback port, in a thread."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+@contextmanager
+def serve(app: ASGIApp, *, lifespan: str = "on") -> Iterator[str]:
+    """Yield the URL; shut down as on SIGTERM at the end of the block."""
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan=lifespan, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+        if not thread.is_alive():
+            raise RuntimeError("the application did not start; its log says why")
+    number = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{number}"
+    finally:
+        server.should_exit = True
+        thread.join(15)
