@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from judge.errors import BackendError
 from judge.scoring import LabelRead
@@ -158,7 +158,7 @@ class VLLM:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Retryable),
             stop=stop_after_attempt(4),
-            wait=wait_exponential_jitter(initial=0.2, max=3),
+            wait=wait_random_exponential(multiplier=0.2, max=3),
             reraise=True,
         )
         async for attempt in retrying:

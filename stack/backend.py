@@ -27,6 +27,8 @@ class Backend:
     port: int
     max_model_len: int
     _version: str = field(default="", init=False)
+    # One client: making one costs 20 ms, and it is asked often while the engine needs the cores to load.
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=4), init=False)
 
     @property
     def url(self) -> str:
@@ -59,7 +61,7 @@ class Backend:
     def answers(self) -> bool:
         """Whether it answers and its engine lives."""
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/health", timeout=4).status_code == 200
+            return self._http.get(f"{self.url}/health").status_code == 200
         return False
 
     def label(self) -> None:

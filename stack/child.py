@@ -1,26 +1,20 @@
 """One supervised process: in a session of its own, with a log, and never outliving its supervisor.
 
 Start children from the main thread only: the kernel's parent-death signal is tied to the thread that
-made the child. Each carries a mark in its environment, which its own children inherit. So when one ends,
-whatever it has left is ended too (an engine core, a training run), and what a killed supervisor leaves
-behind is found again (`end_leftovers`).
+made the child. When one ends, whatever it has started and left is ended too: an engine core, a training run.
 """
 
-import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from stack.family import MARK, Family
 from stack.home import Home
+from stack.reaper import Reaper
 from stack.spawn import die_with_parent, rotate
-
-MARK = "JUDGESMITH_STACK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,8 @@ class Program:
         launch: says what to execute, anew for each start.
         ready: whether it serves; asked until it does.
         on_ready: called each time it begins to serve.
-        healthy: asked every few seconds while it serves; None where a living process is enough.
+        healthy: whether it still serves; None where a living process is enough.
+        health_every_s: how often that is asked.
         stop_signal: what makes it stop in good order.
         grace_s: how long that may take.
         start_timeout_s: how long it may take to serve.
@@ -53,6 +48,7 @@ class Program:
     ready: Callable[[], bool] = lambda: True
     on_ready: Callable[[], None] = lambda: None
     healthy: Callable[[], bool] | None = None
+    health_every_s: float = 5.0
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 30.0
     start_timeout_s: float = 120.0
@@ -61,10 +57,11 @@ class Program:
 class Child:
     """A program's process, if it has one now."""
 
-    def __init__(self, program: Program, home: Home) -> None:
+    def __init__(self, program: Program, home: Home, reaper: Reaper) -> None:
         self.program = program
         self.log = home.log_dir / f"{program.name}.log"
-        self._mark = f"{_prefix(home)}{program.name}::"
+        self._mark = f"{home.root}::{program.name}"
+        self._reaper = reaper
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -91,6 +88,7 @@ class Child:
                 group=gid,
                 extra_groups=None if launch.user is None else [],
             )
+        self._reaper.watch(Family(self._process.pid, self._mark))
 
     def ended(self) -> str | None:
         """How it ended (`with code 1`, `by SIGKILL`); None while it runs or before it was started."""
@@ -116,12 +114,12 @@ class Child:
         """End it and all that it has started and left, now."""
         if self._process is None:
             return
+        family = Family(self._process.pid, self._mark)
         self._process.kill()
-        for process in _belonging(self._process.pid, self._mark):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        family.kill()
         self._process.wait()
-        self._process = None  # its pid may be another's from now on
+        self._reaper.forget(family)
+        self._process = None
 
     def tail(self, lines: int = 12) -> str:
         """The end of its log."""
@@ -130,45 +128,3 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 20_000))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
-
-
-def end_leftovers(home: Home, grace_s: float = 15.0) -> int:
-    """End what a killed supervisor of this home left behind; returns how many processes that were.
-
-    Each was told to stop when the supervisor died, so it is given a while first.
-    """
-    found = _marked(_prefix(home))
-    deadline = time.monotonic() + grace_s
-    while (left := _marked(_prefix(home))) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=5)
-    return len(found)
-
-
-def _prefix(home: Home) -> str:
-    return f"{home.root}::"
-
-
-def _marked(prefix: str) -> list[psutil.Process]:
-    """Every living process whose mark begins so, where we may see it."""
-    marked = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            mark = process.environ().get(MARK, "")
-            if mark.startswith(prefix) and process.status() != psutil.STATUS_ZOMBIE:
-                marked.append(process)
-    ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    return [process for process in marked if process.pid not in ours]
-
-
-def _belonging(leader: int, mark: str) -> list[psutil.Process]:
-    """Every process of a session, and every one with the mark: some leave the session, some lose the mark."""
-    members = _marked(mark)
-    for pid in psutil.pids():
-        with suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
-            if os.getsid(pid) == leader:
-                members.append(psutil.Process(pid))
-    return members

@@ -32,16 +32,17 @@ from stack.supervisor import Supervisor
 from stack.valkey import prepare_valkey
 
 _TICK_S = 0.5
+_READY_S = 120.0
 
 
 class Stack:
     """The parts of Judgesmith on this machine. `settings` is completed while they start."""
 
-    def __init__(self, settings: Settings, home: Home, narrator: Narrator) -> None:
+    def __init__(self, settings: Settings, home: Home, lock_fd: int, narrator: Narrator) -> None:
         self.settings = settings
         self.home = home
         self.narrator = narrator
-        self.supervisor = Supervisor(home, narrator.say)
+        self.supervisor = Supervisor(home, lock_fd, narrator.say)
         self.store = VersionStore(settings.models_dir)
         self._lesson: Lesson | None = None
 
@@ -53,7 +54,7 @@ class Stack:
         self._prepare_model()
         self._start_backend()
         with self.narrator.step("gateway"):
-            self.supervisor.start(self._gateway())
+            self._start_gateway()
         with self.narrator.step("workers"):
             self.supervisor.start(self._worker(queue.STAGES), self._worker(queue.GATHER))
         self.home.write_addresses(
@@ -103,12 +104,23 @@ class Stack:
             self.supervisor.start(backend.program())
         self.settings = self.settings.model_copy(update={"backend_urls": [backend.url]})
 
-    def _gateway(self) -> Program:
+    def _start_gateway(self) -> None:
+        # A gateway that is up is not ready while its backend is away: that is no reason to restart it.
+        client = Gateway(self.settings.gateway_url)
         host, port = self.settings.host, str(self.settings.port)
         options = ["--host", host, "--port", port, "--timeout-graceful-shutdown", "60", "--no-access-log"]
         command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options]
-        client = Gateway(self.settings.gateway_url)
-        return Program("gateway", lambda: self._launch(command), ready=client.ready, grace_s=65)
+        program = Program("gateway", lambda: self._launch(command), ready=client.alive, grace_s=65)
+        self.supervisor.start(program)
+        deadline = time.monotonic() + _READY_S
+        while not client.ready():
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"the gateway is up but not ready: {client.url}/readyz says why, and the logs in "
+                    f"{self.home.log_dir}"
+                )
+            self.supervisor.tick()
+            time.sleep(_TICK_S)
 
     def _worker(self, name: str) -> Program:
         command = [sys.executable, "-m", "workers.main", "--queue", name]

@@ -33,12 +33,20 @@ class Gateway:
         """Send lines of JSON."""
         return self._send("PUT", path, content=body, headers={"Content-Type": "application/jsonl"})
 
+    def alive(self) -> bool:
+        """Whether it answers at all."""
+        return self._ask("/livez") is not None
+
     def ready(self) -> bool:
-        """Whether it is there and all that it needs is there too."""
+        """Whether it answers and all that it needs does too."""
+        answer = self._ask("/readyz")
+        return answer is not None and answer.status_code == 200
+
+    def _ask(self, path: str) -> httpx.Response | None:
         try:
-            return self._http.get("/readyz", timeout=5.0).status_code == 200
+            return self._http.get(path, timeout=5.0)
         except httpx.HTTPError:
-            return False
+            return None
 
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:

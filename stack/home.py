@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -72,26 +73,29 @@ class Home:
             folder.mkdir(mode=0o700, exist_ok=True)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the home for one `up`; the kernel gives it back even after a kill.
+    def lock(self, patience_s: float = 40.0) -> Iterator[int]:
+        """Hold the home for one `up`; yields the lock's file descriptor.
+
+        Where the last `up` was killed, its reaper holds the lock until the last child is gone.
 
         Raises:
-            StackError: another one holds it.
+            StackError: another one holds it, or the remains of a killed one do not go.
         """
         with (self.run_dir / "up.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            deadline = time.monotonic() + patience_s
+            while not _try_lock(file.fileno()):
                 file.seek(0)
-                pid = file.read().strip() or "unknown"
-                raise StackError(
-                    f"judgesmith is already up in {self.root} (pid {pid}): stop it with Ctrl-C there or "
-                    f"`kill {pid}`, or set JUDGESMITH_HOME and --port for a second one"
-                ) from None
+                pid = int(file.read() or 0)
+                if alive(pid) or time.monotonic() > deadline:
+                    raise StackError(
+                        f"judgesmith is already up in {self.root} (pid {pid}): stop it with Ctrl-C there or "
+                        f"`kill {pid}`, or set JUDGESMITH_HOME and --port for a second one"
+                    )
+                time.sleep(0.2)
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            yield
+            yield file.fileno()
 
     def write_addresses(self, addresses: Addresses) -> None:
         """Publish the addresses, readable by the owner only."""
@@ -109,7 +113,7 @@ class Home:
         """The running stack's addresses; None when none runs here."""
         with suppress(FileNotFoundError, PermissionError, ValueError, TypeError):
             addresses = Addresses(**json.loads(self.address_file.read_text()))
-            if _alive(addresses.pid):
+            if alive(addresses.pid):
                 return addresses
         return None
 
@@ -142,11 +146,17 @@ def fits_socket(path: Path) -> bool:
     return len(os.fsencode(path)) <= _SOCKET_PATH_BYTES
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process with this number runs; one that has ended and waits to be noticed does not."""
+    with suppress(FileNotFoundError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z"
+    return False
+
+
+def _try_lock(descriptor: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:
-        return True
     return True

@@ -69,8 +69,8 @@ def describe(error: JudgesmithError) -> list[str]:
     """An error as lines: what, then each fault."""
     faults: tuple[Fault, ...] = ()
     text = str(error)
-    if isinstance(error, Problem):
-        faults = error.faults
+    if isinstance(error, Problem) and error.faults:
+        faults, text = error.faults, error.title
     elif isinstance(error, InvalidInput):
         faults, text = error.faults, "this cannot be accepted"
     return [f"judgesmith: {text}", *(f"  {fault.field}: {fault.reason}" for fault in faults)]
@@ -172,9 +172,7 @@ def _watch(client: "Gateway", iteration: int) -> None:
     try:
         state = follow(client, iteration, console())
     except KeyboardInterrupt:
-        print(
-            f"iteration {iteration} goes on: see `judgesmith status`, or `judgesmith cancel {iteration}`"
-        )
+        print(f"iteration {iteration} goes on: see `judgesmith status`, or `judgesmith cancel {iteration}`")
         return
     print(*summary(state), sep="\n")
     if state["status"] in ("failed", "cancelled"):
@@ -203,8 +201,9 @@ def status(url: Url = None) -> None:
     from stack.show import iterations, models
 
     client = gateway(url)
+    known = client.get("/admin/models")
     print(f"gateway {client.url}: {'ready' if client.ready() else 'not ready'}")
-    console().print(models(client.get("/admin/models")))
+    console().print(models(known))
     console().print(iterations(client.get("/admin/iterations", limit=5)))
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 from stack.child import Child, Program
 from stack.errors import StackError
 from stack.home import Home
+from stack.reaper import Reaper
 
-HEALTH_EVERY_S = 5.0
 HEALTH_MISSES = 6
-_POLL_S = 0.1
+_POLL_S = 0.2
 
 
 class Backoff:
@@ -55,11 +55,28 @@ class _Watched:
 class Supervisor:
     """The programs in the order of their start. Everything happens in the caller's thread."""
 
-    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, home: Home, lock_fd: int, say: Callable[[str], None], *, orphan_grace_s: float = 20.0
+    ) -> None:
+        """The home's lock is held until every child is gone, come what may.
+
+        Args:
+            home: where the logs go.
+            lock_fd: its lock.
+            say: prints a line.
+            orphan_grace_s: how long children may live on if this process is killed.
+        """
         self._home = home
+        self._reaper = Reaper(lock_fd, orphan_grace_s)
         self._say = say
         self._groups: list[list[_Watched]] = []
         self.impatient = False
+
+    @property
+    def states(self) -> dict[str, tuple[str, int | None]]:
+        """Phase (`starting`, `up`, `down`) and process id of each program."""
+        children = [watched for group in self._groups for watched in group]
+        return {watched.child.program.name: (watched.phase, watched.child.pid) for watched in children}
 
     def start(self, *programs: Program) -> None:
         """Start programs together and wait until all of them serve.
@@ -67,7 +84,7 @@ class Supervisor:
         Raises:
             StackError: one ended or took too long; its log's end is in the text.
         """
-        group = [_Watched(Child(program, self._home)) for program in programs]
+        group = [_Watched(Child(program, self._home, self._reaper)) for program in programs]
         self._groups.append(group)
         for watched in group:
             watched.child.start()
@@ -116,10 +133,10 @@ class Supervisor:
         return None
 
     def _unhealthy(self, watched: _Watched) -> str | None:
-        healthy = watched.child.program.healthy
-        if healthy is None or time.monotonic() - watched.checked < HEALTH_EVERY_S:
+        program = watched.child.program
+        if program.healthy is None or time.monotonic() - watched.checked < program.health_every_s:
             return None
-        watched.misses = 0 if healthy() else watched.misses + 1
+        watched.misses = 0 if program.healthy() else watched.misses + 1
         watched.checked = time.monotonic()
         if watched.misses < HEALTH_MISSES:
             return None
@@ -158,6 +175,7 @@ class Supervisor:
             for child in children:
                 child.kill()
         self._groups.clear()
+        self._reaper.close()
 
 
 def _line(error: Exception) -> str:

@@ -9,7 +9,6 @@ from rich.console import Console
 from judge.profiles import Profile
 from judge.settings import Settings
 from stack import preflight
-from stack.child import end_leftovers
 from stack.embedded import Stack
 from stack.home import Home
 from stack.narrator import Narrator
@@ -27,13 +26,11 @@ def up(settings: Settings, *, teach: bool, profile: Profile, console: Console) -
         settings.host, settings.auth if "auth" in settings.model_fields_set else None
     )
     home.prepare()
-    with home.lock():
-        if end_leftovers(home):
-            narrator.say("  ended what a killed run had left")
+    with home.lock() as lock_fd:
         check(settings, home, narrator)
         url = f"http://{_reachable(settings.host)}:{settings.port}"
         chosen = settings.model_copy(update={"home": home.root, "auth": auth, "gateway_url": url})
-        stack = Stack(chosen, home, narrator)
+        stack = Stack(chosen, home, lock_fd, narrator)
         with StopSignals(stack.supervisor):
             try:
                 stack.start()

@@ -283,7 +283,7 @@ def _stored(stage: Stage) -> set[tuple[str, str, str]]:
                 EvaluationRow.iteration_id == stage.iteration
             )
         )
-        return set(rows.tuples())
+        return {(role, dataset, strategy) for role, dataset, strategy in rows}
 
 
 def _fit(row: EvaluationRow) -> Calibration:

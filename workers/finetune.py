@@ -143,7 +143,7 @@ def _follow(stage: Stage, process: "subprocess.Popen[str]") -> dict[str, Any]:
             continue
         if line is None:
             break
-        event = json.loads(line) if line.startswith("{") else {}
+        event = json.loads(line)
         if event.get("finished"):
             return dict(event["results"])
         if "done" in event:

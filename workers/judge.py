@@ -108,7 +108,7 @@ def _missing(stage: Stage) -> tuple[list[Task], int]:
                 select(JudgmentRow.pair_id, JudgmentRow.chosen_first, JudgmentRow.sample).where(
                     JudgmentRow.pair_id.in_([row.id for row in rows])
                 )
-            ).tuples()
+            )
         )
     tasks = []
     for row in rows:

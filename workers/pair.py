@@ -186,7 +186,7 @@ def _missing(stage: Stage) -> tuple[list[Task], int]:
                 select(ResponseRow.instruction_id, ResponseRow.kind).where(
                     ResponseRow.iteration_id == stage.iteration
                 )
-            ).tuples()
+            )
         )
     return [task for task in tasks if (task.instruction_id, task.kind) not in stored], len(tasks)
 

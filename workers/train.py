@@ -14,6 +14,7 @@ checkpoint, and a finished lesson is not repeated.
 """
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -37,6 +38,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
 DONE = "done.json"
+_CHANNEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Report(TrainerCallback):
 
 def say(**fields: Any) -> None:
     """Write one line for the finetune stage."""
-    print(json.dumps(fields), flush=True)
+    os.write(_CHANNEL, (json.dumps(fields) + "\n").encode())
 
 
 def main(config: TrainConfig) -> None:
@@ -237,10 +239,11 @@ def merge(kind: type[Any], start: Path, lora: LoraConfig, adapter: dict[str, tor
 
 
 def write_candidate(trained: Path, seed_model: Path, folder: Path) -> None:
-    """The served form: bfloat16 safetensors beside the seed model's own tokenizer and config files."""
+    """The served form: the seed model's type of numbers, its tokenizer and its config files."""
+    dtype = getattr(torch, json.loads((seed_model / "config.json").read_text())["dtype"])
     temporary = folder.with_suffix(".partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    model = AutoModelForCausalLM.from_pretrained(trained, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(trained, dtype=dtype)
     model.save_pretrained(temporary)
     for path in seed_model.iterdir():
         if path.suffix != ".safetensors" and path.name not in ("manifest.json", "README.md"):
@@ -260,5 +263,13 @@ def _length(row: dict[str, Sequence[int]]) -> int:
     return max(len(ids) for ids in row.values())
 
 
+def keep_output_clean() -> None:
+    """Leave standard output to `say`: whatever the libraries print goes to standard error."""
+    global _CHANNEL
+    _CHANNEL = os.dup(1)
+    os.dup2(2, 1)
+
+
 if __name__ == "__main__":
+    keep_output_clean()
     main(TrainConfig.read(Path(sys.argv[1])))

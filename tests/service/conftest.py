@@ -1,28 +1,20 @@
 """A whole gateway on a real port: real Postgres and Valkey, and a scripted vLLM behind it."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import text
 from tokenizers import Tokenizer
 
-from judge import database, queue
-from judge.comparison import Comparison, Instruction
 from judge.database import Sessions
 from judge.pointer import move_champion
-from judge.prompts import Assembler, load_encoder
 from judge.settings import Settings
-from judge.tables import Base, ModelVersion
-from judge.templates import PAIRWISE_DIRECT
-from judge.versions import Probe, VersionStore
+from judge.versions import VersionStore
 from service.main import create_app
-from tests.scripted_vllm import Script, ScriptedVLLM, hashed_margin, label_logprobs
+from tests.scripted_vllm import Script, ScriptedVLLM
 from tests.serving import serve
-from tests.tiny_model import make_tiny_model
+from tests.versions import register
 
 
 @dataclass
@@ -40,46 +32,6 @@ class World:
     @property
     def script(self) -> Script:
         return self.backend.script
-
-
-def probe_of(folder: Path) -> Probe:
-    """What the scripted server will answer to the probe with this folder's weights."""
-    encoder = load_encoder(folder)
-    comparison = Comparison(Instruction.of("Name a color."), "Blue.", "The number seven.")
-    prompt = Assembler(encoder, 4096).comparison(PAIRWISE_DIRECT, comparison, 1)
-    labels = [encoder.label(label) for label in PAIRWISE_DIRECT.labels]
-    text = Tokenizer.from_file(str(folder / "tokenizer.json")).decode(prompt.token_ids, False)
-    return Probe(
-        token_ids=prompt.token_ids, labels=labels, logprobs=list(label_logprobs(hashed_margin(text, folder)))
-    )
-
-
-def register(sessions: Sessions, store: VersionStore, drafts: Path, seed: int) -> str:
-    """Make, seal and register a version."""
-    folder = make_tiny_model(drafts / f"draft-{seed}", seed)
-    manifest = store.add(folder, origin=f"test {seed}", probe=probe_of(folder))
-    with sessions.begin() as session:
-        session.add(ModelVersion(id=manifest.id, origin=manifest.origin, manifest=manifest.model_dump()))
-    return manifest.id
-
-
-@pytest.fixture
-def sessions(postgres_url: str) -> Iterator[Sessions]:
-    """A sessionmaker on an empty database."""
-    engine = database.connect(postgres_url)
-    names = ", ".join(table.name for table in Base.metadata.sorted_tables)
-    with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    yield database.sessions(engine)
-    engine.dispose()
-
-
-@pytest.fixture
-def clean_redis(redis_url: str) -> str:
-    """An empty Valkey."""
-    with queue.connect(redis_url) as client:
-        client.flushall()
-    return redis_url
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+"""Real servers for every test package, from their wheels: one Postgres and one Valkey a session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from judge.database import migrate
+from stack.postgres import prepare_postgres
+from stack.valkey import prepare_valkey
+from tests.servers import new_home, running
+
+pytest_plugins = ["tests.fixtures"]
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A migrated database. Tests clean up after themselves, or take tables of their own."""
+    with new_home() as home:
+        server = prepare_postgres(home)
+        with running(home, server.program()):
+            migrate(server.url)
+            yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """An empty queue."""
+    with new_home() as home:
+        server = prepare_valkey(home)
+        with running(home, server.program()):
+            yield server.url

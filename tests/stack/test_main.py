@@ -1,0 +1,199 @@
+"""The command line as a person runs it, against small real HTTP servers and a real database."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from judge.keys import check_key
+from stack.spawn import CODE
+from tests.fixtures import sessions  # noqa: F401
+from tests.serving import serve
+
+Answer = Callable[[bytes], Response]
+METHODS = ["GET", "POST", "PUT"]
+
+
+def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("JUDGESMITH_")}
+    command = [sys.executable, "-m", "stack.main", *arguments]
+    return subprocess.run(
+        command, cwd=CODE, env={**clean, "COLUMNS": "140", **variables}, capture_output=True, text=True, timeout=60
+    )
+
+
+@contextmanager
+def gateway(answer: Callable[[Request, bytes], Response]):
+    async def handle(request: Request) -> Response:
+        return answer(request, await request.body())
+
+    with serve(Starlette(routes=[Route("/{path:path}", handle, methods=METHODS)]), lifespan="off") as url:
+        yield url
+
+
+def test_help_comes_at_once():
+    begun = time.monotonic()
+    shown = run("--help")
+    taken = time.monotonic() - begun
+
+    assert shown.returncode == 0
+    for command in ("up", "ingest", "iterate", "status", "judge", "keys", "anchors", "promote", "rollback"):
+        assert command in shown.stdout
+    assert "numpy" not in run_imports()
+    assert taken < 3  # a shared machine; alone it is 0.3 s
+
+
+def run_imports() -> str:
+    code = "import sys; import stack.main; print(*sorted(sys.modules))"
+    return subprocess.run([sys.executable, "-c", code], cwd=CODE, capture_output=True, text=True).stdout
+
+
+def test_a_problem_is_told_with_each_fault_and_without_a_traceback():
+    def answer(request: Request, body: bytes) -> Response:
+        errors = [{"field": "settings.samples", "reason": "must be at least 1"}]
+        problem = {"type": "urn:x", "title": "The request is not valid", "status": 422, "errors": errors}
+        return JSONResponse({**problem, "detail": "settings.samples: must be at least 1"}, 422)
+
+    with gateway(answer) as url:
+        refused = run("iterate", "--set", "samples=0", "--url", url)
+
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr.splitlines() == [
+        "judgesmith: The request is not valid",
+        "  settings.samples: must be at least 1",
+    ]
+
+
+def test_a_missing_key_and_a_page_of_a_proxy_are_told_too():
+    with gateway(lambda request, body: JSONResponse({"title": "Unauthorized", "detail": "no key"}, 401)) as url:
+        assert "JUDGESMITH_KEY" in run("status", "--url", url).stderr
+    with gateway(lambda request, body: PlainTextResponse("<html>down</html>", 502)) as url:
+        assert run("status", "--url", url).stderr == "judgesmith: 502 Bad Gateway: <html>down</html>\n"
+
+
+def test_a_gateway_that_is_not_there_is_one_line(tmp_path):
+    refused = run("status", JUDGESMITH_HOME=str(tmp_path))
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "http://127.0.0.1:8080" in refused.stderr
+    assert "judgesmith up" in refused.stderr
+
+
+def test_nothing_of_a_file_with_a_bad_line_is_sent_unless_asked(tmp_path):
+    file = tmp_path / "traffic.jsonl"
+    file.write_text('{"instruction": "Hi"}\nnot json\n{"prompt": "Ho"}\n')
+    bodies = []
+
+    def answer(request: Request, body: bytes) -> Response:
+        bodies.append((json.loads(body), request.headers["authorization"]))
+        return JSONResponse({"accepted": 2, "duplicates": 0, "rejected": []})
+
+    with gateway(answer) as url:
+        refused = run("ingest", str(file), "--url", url)
+        assert refused.returncode == 1
+        assert "line 2: not JSON" in refused.stderr
+        assert bodies == []
+
+        skipped = run("ingest", str(file), "--skip-bad", "--url", url, JUDGESMITH_KEY="jsk_x")
+
+    assert skipped.returncode == 1
+    assert "2 accepted, 0 known already, 0 rejected" in skipped.stdout
+    assert "line 2" in skipped.stderr
+    (body, authorization), *rest = bodies
+    assert authorization == "Bearer jsk_x"
+    assert [item["source"] for item in body["instructions"]] == ["traffic", "traffic"]
+    assert rest == []
+
+
+def test_ingest_fails_when_the_gateway_rejects_an_item(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text('\n{"instruction": "Hi"}\n')
+    rejection = {"accepted": 0, "duplicates": 0, "rejected": [{"index": 0, "reason": "too long"}]}
+
+    with gateway(lambda request, body: JSONResponse(rejection)) as url:
+        done = run("ingest", str(file), "--url", url)
+
+    assert done.returncode == 1
+    assert "line 2: too long" in done.stderr
+
+
+@pytest.mark.parametrize(("status", "code"), [("promoted", 0), ("refused", 0), ("failed", 1), ("cancelled", 1)])
+def test_waiting_for_an_iteration_ends_with_its_outcome(status, code):
+    def answer(request: Request, body: bytes) -> Response:
+        if request.method == "POST":
+            assert json.loads(body) == {"profile": "smoke", "settings": {"samples": 2}}
+            return JSONResponse({"id": 3, "status": "queued"}, 202)
+        return JSONResponse({"id": 3, "status": status, "stages": [], "counts": {"select": {"instructions": 48}}})
+
+    with gateway(answer) as url:
+        done = run("iterate", "--profile", "smoke", "--set", "samples=2", "--wait", "--url", url)
+
+    assert done.returncode == code, done.stderr
+    assert "instructions 48" in done.stdout
+    assert f"outcome    {status}" in done.stdout
+
+
+def test_judge_prints_the_decision_or_the_whole_answer(tmp_path):
+    (tmp_path / "a.txt").write_text("Blue.")
+    decision = {
+        "id": "d", "verdict": "a", "probability_a": 0.75, "rationale": None, "orders": [], "votes": {},
+        "mode": "direct", "model_version": "0123456789abcdef", "prompt_hash": "abc", "latency_ms": 5.0,
+    }  # fmt: skip
+
+    def answer(request: Request, body: bytes) -> Response:
+        assert json.loads(body)["response_a"] == "Blue."
+        return JSONResponse(decision)
+
+    with gateway(answer) as url:
+        texts = ("judge", "--instruction", "Name a color.", "--a", f"@{tmp_path}/a.txt", "--b", "7", "--url", url)
+        assert "verdict        a" in run(*texts).stdout
+        assert json.loads(run(*texts, "--json").stdout) == decision
+
+
+def test_anchors_are_sent_as_they_are(tmp_path):
+    file = tmp_path / "gold.jsonl"
+    file.write_text('{"instruction": "x"}\n')
+
+    def answer(request: Request, body: bytes) -> Response:
+        if request.method == "GET":
+            return JSONResponse({"anchors": [{"name": "gold", "pairs": 1}]})
+        assert (request.method, request.url.path, body) == ("PUT", "/admin/anchors/gold", file.read_bytes())
+        assert request.headers["content-type"] == "application/jsonl"
+        return JSONResponse({"name": "gold", "pairs": 1})
+
+    with gateway(answer) as url:
+        assert run("anchors", "add", "gold", str(file), "--url", url).stdout == "gold: 1 pairs\n"
+        assert "gold" in run("anchors", "list", "--url", url).stdout
+
+
+def test_keys_are_made_listed_and_revoked_in_the_database(sessions, postgres_url):  # noqa: F811
+    key = run("keys", "create", "--name", "ci", "--scope", "judge", JUDGESMITH_DATABASE_URL=postgres_url).stdout.strip()
+    with sessions() as session:
+        assert check_key(session, key).scopes == {"judge"}
+
+    listed = run("keys", "list", JUDGESMITH_DATABASE_URL=postgres_url).stdout
+    assert "ci" in listed
+    assert key not in listed
+    run("keys", "revoke", key.split("_")[1], JUDGESMITH_DATABASE_URL=postgres_url)
+    with sessions() as session:
+        assert check_key(session, key) is None
+
+
+def test_a_database_that_is_not_there_is_one_line_without_its_password():
+    refused = run("migrate", JUDGESMITH_DATABASE_URL="postgresql+psycopg://u:secret@127.0.0.1:1/x")
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "cannot be used" in refused.stderr
+    assert "secret" not in refused.stderr

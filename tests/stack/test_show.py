@@ -1,0 +1,103 @@
+"""Answers as text."""
+
+import io
+
+from rich.console import Console
+
+from stack import show
+
+
+def drawn(table: object) -> str:
+    out = io.StringIO()
+    Console(file=out, width=140).print(table)
+    return out.getvalue()
+
+
+def test_a_decision_has_its_orders_and_where_it_comes_from():
+    text = "\n".join(
+        show.decision(
+            {
+                "verdict": "a",
+                "probability_a": 0.8123,
+                "rationale": None,
+                "orders": [
+                    {"first": "a", "verdict": "a", "probability_a": 0.9},
+                    {"first": "b", "verdict": "invalid", "probability_a": None},
+                ],
+                "votes": {"a": 1, "b": 0},
+                "mode": "direct",
+                "model_version": "0123456789abcdef",
+                "prompt_hash": "abc",
+                "latency_ms": 12.6,
+            }
+        )
+    )
+
+    assert "verdict        a" in text
+    assert "0.81" in text
+    assert "B shown first  invalid, P(A) —" in text
+    assert "votes          a 1, b 0" in text
+    assert "0123456789abcdef (direct, prompt abc)" in text
+    assert "13 ms" in text
+
+
+def test_an_invalid_verdict_says_why():
+    answer = {"verdict": "invalid", "reason": "orders disagree", "model_version": "", "mode": "", "prompt_hash": ""}
+
+    assert next(iter(show.decision({**answer, "latency_ms": 1}))) == "verdict        invalid (orders disagree)"
+
+
+def test_a_summary_has_the_funnel_the_gate_and_the_outcome():
+    lines = list(
+        show.summary(
+            {
+                "status": "promoted",
+                "candidate": "0123456789abcdef",
+                "error": None,
+                "counts": {"select": {"instructions": 320}, "finetune": {"lessons": {"loss": 0.123456}}},
+                "gate": {
+                    "decision": "promote",
+                    "reasons": ["better on held-out pairs"],
+                    "main": {"items": 150, "champion": 0.5, "candidate": 0.9},
+                    "guards": {"mt-bench": {"items": 60}},
+                },
+            }
+        )
+    )
+
+    assert lines == [
+        "  select     instructions 320",
+        "  finetune   lessons (loss 0.1235)",
+        "  gate       promote",
+        "             better on held-out pairs",
+        "             held-out: items 150, champion 0.5, candidate 0.9",
+        "             mt-bench: items 60",
+        "  outcome    promoted, candidate 0123456789abcdef",
+    ]
+
+
+def test_a_failed_iteration_shows_its_error():
+    assert list(show.summary({"status": "failed", "counts": {}, "gate": None, "error": "finetune: no memory"})) == [
+        "  error      finetune: no memory",
+        "  outcome    failed",
+    ]
+
+
+def test_the_champion_is_marked():
+    version = {"origin": "seed: x", "strategy": "pairwise", "created_at": "2026-11-22T04:02:33Z"}
+    versions = [{"id": "b" * 16, **version}, {"id": "a" * 16, **version}]
+
+    text = drawn(show.models({"champion": "b" * 16, "previous": "a" * 16, "candidate": None, "versions": versions}))
+
+    assert f"{'b' * 16}  champion" in text
+    assert f"{'a' * 16}  previous" in text
+    assert "2026-11-22 04:02" in text
+
+
+def test_iterations_without_a_gate_yet_have_an_empty_cell():
+    row = {"id": 1, "status": "running", "stage": "pair", "profile": "small", "candidate": None, "gate": None}
+
+    text = drawn(show.iterations({"iterations": [{**row, "created_at": "2026-11-22T04:02:33Z"}]}))
+
+    assert "running" in text
+    assert "None" not in text

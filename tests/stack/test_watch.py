@@ -1,0 +1,79 @@
+"""How an iteration's progress is shown."""
+
+import io
+
+import httpx
+from rich.console import Console
+
+from stack.gateway import Gateway
+from stack.watch import bar, clock, figures, follow, lines, table
+
+
+def stage(name: str, status: str, done: int = 0, total: int = 0, **more: object) -> dict[str, object]:
+    return {"name": name, "status": status, "done": done, "total": total, "note": None, "eta_s": None} | more
+
+
+STATES = [
+    {"id": 4, "status": "queued", "stages": [stage("select", "due")]},
+    {"id": 4, "status": "running", "stages": [stage("select", "running", 0, 10)]},
+    {"id": 4, "status": "running", "stages": [stage("select", "running", 3, 10, eta_s=65.0)]},
+    {"id": 4, "status": "running", "stages": [stage("select", "done", 10, 10), stage("pair", "running", 1, 100)]},
+    {"id": 4, "status": "failed", "stages": [stage("select", "done", 10, 10), stage("pair", "failed", error="x")]},
+]
+
+
+def test_in_a_log_each_change_is_one_line_and_an_absent_gateway_is_waited_for():
+    asked = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if len(asked) == 3:
+            raise httpx.ConnectError("restarting")
+        if len(asked) == 4:
+            return httpx.Response(503, json={"title": "Not available"})
+        return httpx.Response(200, json=STATES[min(len(asked) - 1, len(STATES) - 1)])
+
+    out = io.StringIO()
+    gateway = Gateway("http://gateway", transport=httpx.MockTransport(handle))
+
+    state = follow(gateway, 4, Console(file=out))
+
+    assert state == STATES[-1]
+    assert out.getvalue().splitlines() == [
+        "  select: begun",
+        "  select: done",
+        "  pair: failed: x",
+        "  iteration 4: failed",
+    ]
+
+
+def test_it_stops_watching_when_told():
+    gateway = Gateway("http://gateway", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=STATES[1])))
+
+    assert follow(gateway, 4, Console(file=io.StringIO()), stopped=lambda: True)["status"] == "queued"
+
+
+def test_lines_of_a_running_stage_come_with_each_tenth():
+    assert lines(STATES[1]) == ["  select: begun"]
+    assert lines(STATES[2]) == ["  select: 30 %"]
+
+
+def test_all_seven_stages_are_on_the_screen():
+    out = io.StringIO()
+    Console(file=out, width=100).print(table(STATES[2]))
+
+    text = out.getvalue()
+    assert "3/10, 1:05 left" in text
+    for name in ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote"):
+        assert name in text
+
+
+def test_a_bar_is_never_longer_than_full():
+    assert bar(stage("x", "running", 0, 0)) == ""
+    assert bar(stage("x", "running", 5, 10)) == "━" * 12 + "─" * 12
+    assert bar(stage("x", "running", 30, 10)) == "━" * 24
+    assert figures(stage("x", "running", 5, 10)) == "5/10"
+
+
+def test_a_clock_has_hours_only_where_there_are_any():
+    assert [clock(value) for value in (0, 59.6, 125, 3725)] == ["0:00", "1:00", "2:05", "1:02:05"]

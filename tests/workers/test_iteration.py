@@ -1,0 +1,225 @@
+"""A whole iteration on a tiny model: real stages, real training, a scripted vLLM."""
+
+import json
+from functools import partial
+
+from sqlalchemy import select
+
+from judge import iterations
+from judge.pointer import read_pointer
+from judge.prompts import Assembler, load_encoder
+from judge.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
+from judge.templates import PAIRWISE_REASONING, POINTWISE
+from tests.scripted_vllm import hashed_margin
+from workers import finetune, pair
+from workers.batches import in_portions
+from workers.stage import run_stage
+
+
+def test_an_iteration_teaches_measures_and_swaps(loop):
+    number = loop.start()
+
+    row = loop.run(number)
+
+    assert (row.status, row.error) == ("promoted", None)
+    assert [stage.status for stage in stages(loop, number)] == ["done"] * 7
+    counts = row.counts
+    assert counts["select"]["selected"] == 40
+    assert counts["pair"]["training"] == 2 * (40 - counts["select"]["held_out"])
+    # The scripted judge always says A: right in one order, wrong in the other, so nothing is balanced.
+    assert counts["judge"] == {"judgments": 16, "correct": 8, "invalid": 0}
+    assert counts["filter"]["reasoned"] == 0
+    assert counts["finetune"]["pointwise"] == 12
+    assert row.gate["decision"] == "promote"
+    manifest = loop.store.verify(row.candidate)
+    assert (manifest.parent, manifest.judged_by) == (loop.version, loop.version)
+    assert manifest.calibration.keys() == {"pairwise", "pointwise"}
+    with loop.sessions() as session:
+        assert read_pointer(session).champion == row.candidate
+    assert loop.serving.script.label == row.candidate
+    assert loop.serving.script.weights.name == row.candidate
+
+
+def stages(loop, number):
+    with loop.sessions() as session:
+        return iterations.stages(session, number)
+
+
+def test_a_candidate_that_is_no_better_is_refused_and_nothing_is_swapped(loop):
+    loop.evaluation.script.margin = hashed_margin
+    number = loop.start()
+
+    row = loop.run(number)
+
+    assert row.status == "refused"
+    assert "not shown to be better" in row.gate["reasons"][0]
+    with loop.sessions() as session:
+        assert read_pointer(session).champion == loop.version
+    assert loop.serving.script.reloads == []
+
+
+def test_too_few_held_out_pairs_are_no_decision(loop):
+    number = loop.start(gate_min_items=1000)
+
+    assert loop.run(number).status == "no_decision"
+
+
+def test_with_approval_the_candidate_waits(loop):
+    number = loop.start(promote="approve")
+
+    row = loop.run(number)
+
+    assert row.status == "awaiting_approval"
+    assert row.gate["decision"] == "promote"
+    assert loop.serving.script.label == loop.version
+
+
+def test_training_and_held_out_share_no_instruction_and_no_response(loop):
+    number = loop.start()
+    loop.run(number, "select", "pair")
+
+    pairs = loop.rows(select(PairRow))
+    chosen = {row.chosen: row.held_out for row in pairs}
+
+    assert {row.instruction_id for row in pairs if row.held_out}.isdisjoint(
+        {row.instruction_id for row in pairs if not row.held_out}
+    )
+    assert all(chosen[row.rejected] == row.held_out for row in pairs)
+
+
+def test_reasoned_examples_are_right_judgments_balanced_over_positions(loop):
+    def fair(prompt):
+        if "[Response A]" not in prompt:
+            return loop_respond(prompt)
+        topic = prompt.split("topic-")[1].split()[0]
+        first = prompt.split("[Response A]")[1].split("[Response B]")[0]
+        return f"It is the one on topic.\n\nVerdict: [[{'A' if f'topic-{topic} ' in first else 'B'}]]"
+
+    from tests.workers.conftest import respond as loop_respond
+
+    loop.serving.script.text = fair
+    number = loop.start(max_reasoned=6)
+    loop.run(number, "select", "pair", "judge", "filter")
+
+    examples = [row for row in loop.rows(select(ExampleRow)) if row.kind == "reasoned"]
+
+    assert len(examples) == 6
+    assert sum(row.chosen_first for row in examples) == 3
+    assert all(row.judgment.endswith("[[A]]" if row.chosen_first else "[[B]]") for row in examples)
+
+
+def test_what_is_trained_is_what_is_served_token_for_token(loop):
+    from judge.comparison import Instruction
+    from judge.judging import Judge
+    from judge.llm import Backends
+    from workers.finetune import pointwise_example, reasoned_example
+
+    number = loop.start()
+    loop.run(number, "select", "pair")
+    row = loop.rows(select(PairRow))[0]
+    seen = []
+    judge = Judge.load(loop.store, loop.version, Backends([]), 4096, reasoning_tokens=64, field_tokens=64)
+    pair_ = finetune._pair(row)
+    encoder = load_encoder(loop.store.path(loop.version))
+    assembler = Assembler(encoder, 4096)
+
+    served_one = assembler.response(POINTWISE, Instruction.from_json(row.messages), row.chosen, 1, 64)
+    served_two = assembler.comparison(PAIRWISE_REASONING, pair_.comparison("b"), 88, 64)
+    example = reasoned_example(judge, pair_, False, "Because.\n\nVerdict: [[B]]")
+    masked = [t for t, m in zip(example["input_ids"], example["completion_mask"], strict=True) if not m]
+    seen = [t for t, m in zip(example["input_ids"], example["completion_mask"], strict=True) if m]
+
+    assert pointwise_example(judge, pair_)["chosen_ids"] == served_one.token_ids
+    assert masked == served_two.token_ids
+    assert encoder._trusted.decode(seen, False) == "Because.\n\nVerdict: [[B]]<|im_end|>"
+
+
+def test_a_stage_that_is_done_is_not_run_again(loop):
+    number = loop.start()
+    loop.run(number, "select", "pair")
+    asked = loop.serving.script.requests
+
+    loop.run(number, "pair")
+
+    assert loop.serving.script.requests == asked
+    assert len(loop.rows(select(SelectionRow))) == 40
+
+
+def test_a_killed_pair_stage_asks_only_for_what_is_missing(loop, monkeypatch):
+    number = loop.start()
+    loop.run(number, "select")
+    calls = []
+    whole = pair.Generator.work
+
+    async def dies(self, task):
+        calls.append(task)
+        if len(calls) == 25:
+            raise OSError("killed")
+        return await whole(self, task)
+
+    monkeypatch.setattr(pair.Generator, "work", dies)
+    monkeypatch.setattr(pair, "in_portions", partial(in_portions, every_s=0))
+    run_stage(number, "pair")
+    stored = len(loop.rows(select(ResponseRow)))
+    assert 0 < stored < 40
+    asked = loop.serving.script.requests
+    monkeypatch.setattr(pair.Generator, "work", whole)
+
+    run_stage(number, "pair")
+
+    assert loop.serving.script.requests - asked == 40 - stored
+    assert loop.row(number).counts["pair"]["responses"] == 40
+
+
+def test_the_same_data_give_the_same_dataset(loop):
+    number = loop.start()
+    loop.run(number, "select", "pair", "judge", "filter")
+    first = dataset(loop, number)
+
+    with loop.sessions.begin() as session:
+        session.execute(iterations.update(iterations.StageRow).values(status="due"))
+    loop.run(number, "filter")
+
+    assert dataset(loop, number) == first
+
+
+def dataset(loop, number):
+    rows = loop.rows(select(ExampleRow).order_by(ExampleRow.pair_id, ExampleRow.kind))
+    return [(row.pair_id, row.kind, row.chosen_first, row.judgment) for row in rows]
+
+
+def test_outcomes_are_kept_item_by_item(loop):
+    number = loop.start()
+    loop.run(number)
+
+    rows = loop.rows(select(EvaluationRow).where(EvaluationRow.dataset == "held_out"))
+
+    assert {(row.role, row.strategy) for row in rows} == {
+        (role, how) for role in ("candidate", "champion") for how in ("pairwise", "pointwise", "reasoning")
+    }
+    for row in rows:
+        assert row.metrics["items"] == len(row.items)
+        assert json.dumps(row.items)
+
+
+def test_a_champion_changed_under_an_iteration_ends_it_with_a_reason(loop):
+    number = loop.start()
+    loop.run(number, "select")
+    loop.serving.script.label = "another"
+
+    row = loop.run(number, "pair")
+
+    assert row.status == "failed"
+    assert "the champion was changed to another" in row.error
+
+
+def test_judgments_are_stored_right_and_wrong(loop):
+    number = loop.start()
+    loop.run(number, "select", "pair", "judge")
+
+    rows = loop.rows(select(JudgmentRow))
+
+    assert {(row.chosen_first, row.correct, row.verdict) for row in rows} == {
+        (True, True, "a"),
+        (False, False, "b"),
+    }
