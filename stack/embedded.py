@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from judge import queue
 from judge.engine import free_port
-from judge.keys import create_key
+from judge.keys import create_key, revoke_key
 from judge.profiles import Profile
 from judge.settings import Settings
 from judge.tables import InstructionRow, IterationRow
@@ -148,15 +148,20 @@ class Stack:
                 select(IterationRow.id).limit(1)
             )
         if not seen:
-            gateway = Gateway(self.settings.gateway_url, self._lesson_key())
-            self._lesson = Lesson(gateway, self.narrator, CODE / "examples" / "instructions.jsonl", profile)
+            key = None if self.settings.auth == "off" else self._lesson_key()
+            gateway = Gateway(self.settings.gateway_url, key)
+            examples = CODE / "examples" / "instructions.jsonl"
+            self._lesson = Lesson(gateway, self.narrator, examples, profile, lambda: self._revoke(key))
             self._lesson.start()
 
-    def _lesson_key(self) -> str | None:
-        if self.settings.auth == "off":
-            return None
+    def _lesson_key(self) -> str:
         with self.sessions.begin() as session:
-            return create_key(session, "first lesson", ["admin"], "local", "judgesmith up")
+            return create_key(session, "first lesson", ["admin"], "default", "judgesmith up")
+
+    def _revoke(self, key: str | None) -> None:
+        if key:
+            with self.sessions.begin() as session:
+                revoke_key(session, key.split("_")[1], "judgesmith up")
 
     def supervise(self) -> None:
         """Look after the children, for ever."""

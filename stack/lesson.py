@@ -1,6 +1,7 @@
 """The first lesson: bring the example instructions in, run one iteration, and show what changed."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,17 @@ EXAMPLE = {
 class Lesson(threading.Thread):
     """Runs beside the supervisor; the iteration itself is the workers' and goes on without it."""
 
-    def __init__(self, gateway: Gateway, narrator: Narrator, examples: Path, profile: Profile) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        narrator: Narrator,
+        examples: Path,
+        profile: Profile,
+        finished: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`finished` is called when the gateway is no longer needed."""
         super().__init__(name="first lesson", daemon=True)
+        self._finished = finished
         self._gateway = gateway
         self._narrator = narrator
         self._examples = examples
@@ -43,19 +53,19 @@ class Lesson(threading.Thread):
 
     def run(self) -> None:
         """The lesson from beginning to end; what goes wrong is told, and does no harm to the service."""
-        if not self._examples.exists():
-            self._narrator.say(
-                f"no first lesson: {self._examples} is not there (installed without the checkout)"
-            )
-            return
         try:
             self._teach()
         except JudgesmithError as error:
             if not self._left.is_set():
                 self._narrator.say(f"the first lesson ended early: {error}")
+        finally:
+            self._finished()
 
     def _teach(self) -> None:
         say = self._narrator.say
+        if not self._examples.exists():
+            say(f"no first lesson: {self._examples} is not there (installed without the checkout)")
+            return
         say("First start: teaching the model from the example instructions; the service answers meanwhile.")
         say("(`judgesmith up --no-teach` leaves this out; Ctrl-C stops it, and the next start goes on.)")
         lines, _ = ingest.parse(read_lines(self._examples), "examples")

@@ -11,6 +11,7 @@ from tests.servers import new_home, running
 
 pytest_plugins = ["tests.fixtures"]
 
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A migrated database. Tests clean up after themselves, or take tables of their own."""

@@ -72,7 +72,9 @@ def test_the_running_stack_is_found_and_the_environment_comes_first(home, monkey
         caller.database_url()
     assert caller.gateway().url == "http://127.0.0.1:8080"
 
-    home.write_addresses(Addresses(os.getpid(), "http://127.0.0.1:1234", "postgresql+psycopg:///here", "", []))
+    home.write_addresses(
+        Addresses(os.getpid(), "http://127.0.0.1:1234", "postgresql+psycopg:///here", "", [])
+    )
     assert caller.database_url() == "postgresql+psycopg:///here"
     assert caller.gateway().url == "http://127.0.0.1:1234"
     assert caller.gateway("http://there/").url == "http://there"

@@ -38,7 +38,9 @@ def test_a_lock_held_by_the_remains_of_a_killed_stack_is_waited_for_and_then_giv
 
 
 def test_addresses_are_private_and_forgotten_with_the_process_that_wrote_them(home):
-    addresses = Addresses(os.getpid(), "http://127.0.0.1:1", "postgresql+psycopg://", "unix:///x", ["http://b"])
+    addresses = Addresses(
+        os.getpid(), "http://127.0.0.1:1", "postgresql+psycopg://", "unix:///x", ["http://b"]
+    )
     home.write_addresses(addresses)
     home.write_addresses(addresses)
 

@@ -27,7 +27,12 @@ def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("JUDGESMITH_")}
     command = [sys.executable, "-m", "stack.main", *arguments]
     return subprocess.run(
-        command, cwd=CODE, env={**clean, "COLUMNS": "140", **variables}, capture_output=True, text=True, timeout=60
+        command,
+        cwd=CODE,
+        env={**clean, "COLUMNS": "140", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -75,7 +80,9 @@ def test_a_problem_is_told_with_each_fault_and_without_a_traceback():
 
 
 def test_a_missing_key_and_a_page_of_a_proxy_are_told_too():
-    with gateway(lambda request, body: JSONResponse({"title": "Unauthorized", "detail": "no key"}, 401)) as url:
+    with gateway(
+        lambda request, body: JSONResponse({"title": "Unauthorized", "detail": "no key"}, 401)
+    ) as url:
         assert "JUDGESMITH_KEY" in run("status", "--url", url).stderr
     with gateway(lambda request, body: PlainTextResponse("<html>down</html>", 502)) as url:
         assert run("status", "--url", url).stderr == "judgesmith: 502 Bad Gateway: <html>down</html>\n"
@@ -128,13 +135,17 @@ def test_ingest_fails_when_the_gateway_rejects_an_item(tmp_path):
     assert "line 2: too long" in done.stderr
 
 
-@pytest.mark.parametrize(("status", "code"), [("promoted", 0), ("refused", 0), ("failed", 1), ("cancelled", 1)])
+@pytest.mark.parametrize(
+    ("status", "code"), [("promoted", 0), ("refused", 0), ("failed", 1), ("cancelled", 1)]
+)
 def test_waiting_for_an_iteration_ends_with_its_outcome(status, code):
     def answer(request: Request, body: bytes) -> Response:
         if request.method == "POST":
             assert json.loads(body) == {"profile": "smoke", "settings": {"samples": 2}}
             return JSONResponse({"id": 3, "status": "queued"}, 202)
-        return JSONResponse({"id": 3, "status": status, "stages": [], "counts": {"select": {"instructions": 48}}})
+        return JSONResponse(
+            {"id": 3, "status": status, "stages": [], "counts": {"select": {"instructions": 48}}}
+        )
 
     with gateway(answer) as url:
         done = run("iterate", "--profile", "smoke", "--set", "samples=2", "--wait", "--url", url)
@@ -156,7 +167,17 @@ def test_judge_prints_the_decision_or_the_whole_answer(tmp_path):
         return JSONResponse(decision)
 
     with gateway(answer) as url:
-        texts = ("judge", "--instruction", "Name a color.", "--a", f"@{tmp_path}/a.txt", "--b", "7", "--url", url)
+        texts = (
+            "judge",
+            "--instruction",
+            "Name a color.",
+            "--a",
+            f"@{tmp_path}/a.txt",
+            "--b",
+            "7",
+            "--url",
+            url,
+        )
         assert "verdict        a" in run(*texts).stdout
         assert json.loads(run(*texts, "--json").stdout) == decision
 
@@ -178,7 +199,9 @@ def test_anchors_are_sent_as_they_are(tmp_path):
 
 
 def test_keys_are_made_listed_and_revoked_in_the_database(sessions, postgres_url):  # noqa: F811
-    key = run("keys", "create", "--name", "ci", "--scope", "judge", JUDGESMITH_DATABASE_URL=postgres_url).stdout.strip()
+    key = run(
+        "keys", "create", "--name", "ci", "--scope", "judge", JUDGESMITH_DATABASE_URL=postgres_url
+    ).stdout.strip()
     with sessions() as session:
         assert check_key(session, key).scopes == {"judge"}
 

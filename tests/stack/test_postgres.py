@@ -116,7 +116,9 @@ class TestAsRoot:
     def test_binaries_that_nobody_can_reach_are_copied_and_run(self, monkeypatch):
         passable = stack.postgres._passable
         monkeypatch.setattr(
-            stack.postgres, "_passable", lambda folder: "site-packages" not in str(folder) and passable(folder)
+            stack.postgres,
+            "_passable",
+            lambda folder: "site-packages" not in str(folder) and passable(folder),
         )
         with new_home() as home:
             server = prepare_postgres(home)

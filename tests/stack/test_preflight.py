@@ -15,7 +15,9 @@ def test_a_taken_port_names_who_has_it_and_what_to_do():
         taken.listen()
         port = taken.getsockname()[1]
 
-        with pytest.raises(StackError, match=rf"port {port} on 127.0.0.1 is taken by .* \(pid \d+\): .*--port"):
+        with pytest.raises(
+            StackError, match=rf"port {port} on 127.0.0.1 is taken by .* \(pid \d+\): .*--port"
+        ):
             preflight.require_port("127.0.0.1", port)
 
     preflight.require_port("127.0.0.1", port)

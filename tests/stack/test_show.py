@@ -42,9 +42,17 @@ def test_a_decision_has_its_orders_and_where_it_comes_from():
 
 
 def test_an_invalid_verdict_says_why():
-    answer = {"verdict": "invalid", "reason": "orders disagree", "model_version": "", "mode": "", "prompt_hash": ""}
+    answer = {
+        "verdict": "invalid",
+        "reason": "orders disagree",
+        "model_version": "",
+        "mode": "",
+        "prompt_hash": "",
+    }
 
-    assert next(iter(show.decision({**answer, "latency_ms": 1}))) == "verdict        invalid (orders disagree)"
+    assert (
+        next(iter(show.decision({**answer, "latency_ms": 1}))) == "verdict        invalid (orders disagree)"
+    )
 
 
 def test_a_summary_has_the_funnel_the_gate_and_the_outcome():
@@ -77,7 +85,9 @@ def test_a_summary_has_the_funnel_the_gate_and_the_outcome():
 
 
 def test_a_failed_iteration_shows_its_error():
-    assert list(show.summary({"status": "failed", "counts": {}, "gate": None, "error": "finetune: no memory"})) == [
+    assert list(
+        show.summary({"status": "failed", "counts": {}, "gate": None, "error": "finetune: no memory"})
+    ) == [
         "  error      finetune: no memory",
         "  outcome    failed",
     ]
@@ -87,7 +97,9 @@ def test_the_champion_is_marked():
     version = {"origin": "seed: x", "strategy": "pairwise", "created_at": "2026-11-22T04:02:33Z"}
     versions = [{"id": "b" * 16, **version}, {"id": "a" * 16, **version}]
 
-    text = drawn(show.models({"champion": "b" * 16, "previous": "a" * 16, "candidate": None, "versions": versions}))
+    text = drawn(
+        show.models({"champion": "b" * 16, "previous": "a" * 16, "candidate": None, "versions": versions})
+    )
 
     assert f"{'b' * 16}  champion" in text
     assert f"{'a' * 16}  previous" in text

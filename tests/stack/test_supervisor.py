@@ -48,9 +48,7 @@ def test_pauses_double_up_to_a_minute_and_begin_again_after_a_minute_up():
 
 def test_a_dying_child_is_started_again_with_growing_pauses(home, tmp_path, capsys):
     starts = tmp_path / "starts"
-    code = (
-        f"import time; p = open({str(starts)!r}, 'a'); p.write(f'{{time.time()}}\\n'); p.close(); time.sleep(.3); 1/0"
-    )
+    code = f"import time; p = open({str(starts)!r}, 'a'); p.write(f'{{time.time()}}\\n'); p.close(); time.sleep(.3); 1/0"
 
     with running(home, program("crasher", code)) as supervisor:
         tick_until(supervisor, lambda: len(starts.read_text().split()) == 3)
@@ -66,7 +64,9 @@ def test_a_dying_child_is_started_again_with_growing_pauses(home, tmp_path, caps
 
 def test_a_child_that_does_not_start_is_an_error_with_the_end_of_its_log(home):
     with pytest.raises(StackError, match=r"(?s)broken ended with code 3.*the reason"):
-        with running(home, program("broken", "print('the reason'); raise SystemExit(3)", ready=lambda: False)):
+        with running(
+            home, program("broken", "print('the reason'); raise SystemExit(3)", ready=lambda: False)
+        ):
             pass
 
 
@@ -89,7 +89,9 @@ def test_children_are_stopped_in_reverse_order(home, tmp_path):
         command = [sys.executable, "-c", code, name]
         log = home.log_dir / f"{name}.log"
         return Program(
-            name, lambda: Launch(command, dict(os.environ), Path("/")), ready=lambda: "ready" in log.read_text()
+            name,
+            lambda: Launch(command, dict(os.environ), Path("/")),
+            ready=lambda: "ready" in log.read_text(),
         )
 
     with running(home, ordered("1")) as supervisor:
@@ -102,7 +104,9 @@ def test_children_are_stopped_in_reverse_order(home, tmp_path):
 def test_a_child_that_ignores_the_stop_signal_is_killed_after_its_grace(home):
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
     log = home.log_dir / "deaf.log"
-    with running(home, program("deaf", code, grace_s=0.5, ready=lambda: "1" in log.read_text())) as supervisor:
+    with running(
+        home, program("deaf", code, grace_s=0.5, ready=lambda: "1" in log.read_text())
+    ) as supervisor:
         _, pid = supervisor.states["deaf"]
         begun = time.monotonic()
 
@@ -188,7 +192,9 @@ def test_a_large_log_is_put_aside_at_the_next_start(home):
     with log.open("wb") as file:
         file.truncate(21 * 2**20)
 
-    with running(home, program("chatty", "import time; print('new', flush=True); time.sleep(600)")) as supervisor:
+    with running(
+        home, program("chatty", "import time; print('new', flush=True); time.sleep(600)")
+    ) as supervisor:
         tick_until(supervisor, lambda: log.exists() and log.read_text() == "new\n")
 
     assert (home.log_dir / "chatty.log.1").stat().st_size == 21 * 2**20

@@ -17,8 +17,16 @@ STATES = [
     {"id": 4, "status": "queued", "stages": [stage("select", "due")]},
     {"id": 4, "status": "running", "stages": [stage("select", "running", 0, 10)]},
     {"id": 4, "status": "running", "stages": [stage("select", "running", 3, 10, eta_s=65.0)]},
-    {"id": 4, "status": "running", "stages": [stage("select", "done", 10, 10), stage("pair", "running", 1, 100)]},
-    {"id": 4, "status": "failed", "stages": [stage("select", "done", 10, 10), stage("pair", "failed", error="x")]},
+    {
+        "id": 4,
+        "status": "running",
+        "stages": [stage("select", "done", 10, 10), stage("pair", "running", 1, 100)],
+    },
+    {
+        "id": 4,
+        "status": "failed",
+        "stages": [stage("select", "done", 10, 10), stage("pair", "failed", error="x")],
+    },
 ]
 
 
@@ -48,7 +56,9 @@ def test_in_a_log_each_change_is_one_line_and_an_absent_gateway_is_waited_for():
 
 
 def test_it_stops_watching_when_told():
-    gateway = Gateway("http://gateway", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=STATES[1])))
+    gateway = Gateway(
+        "http://gateway", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=STATES[1]))
+    )
 
     assert follow(gateway, 4, Console(file=io.StringIO()), stopped=lambda: True)["status"] == "queued"
 

@@ -1,0 +1,126 @@
+"""`judgesmith up` as a person runs it: a real queue, gateway and workers, and a scripted backend."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import psutil
+import pytest
+
+from judge.engine import free_port
+from judge.pointer import move_champion
+from judge.versions import VersionStore
+from stack.spawn import CODE
+from tests.fixtures import sessions  # noqa: F401
+from tests.scripted_vllm import scripted
+from tests.servers import new_home
+from tests.versions import register
+
+
+class Terminal:
+    """A running `judgesmith up` and what it has printed."""
+
+    def __init__(self, variables: dict[str, str], *options: str) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("JUDGESMITH_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "stack.main", "up", *options],
+            cwd=CODE,
+            env={**clean, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
+        self._reader.start()
+
+    def wait_for(self, text: str, seconds: float = 90) -> None:
+        deadline = time.monotonic() + seconds
+        while text not in self.told:
+            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.told}"
+            assert self.process.poll() is None or not self._reader.is_alive() or text in self.told, self.told
+            time.sleep(0.05)
+
+    def ends(self, seconds: float = 60) -> int:
+        code = self.process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    @property
+    def told(self) -> str:
+        return "".join(list(self.lines))
+
+
+@pytest.fixture
+def variables(sessions, postgres_url, tmp_path):  # noqa: F811
+    """The settings of a stack with a registered model and a backend that serves it."""
+    with new_home() as home:
+        store = VersionStore(home.root / "models")
+        version = register(sessions, store, tmp_path, 0)
+        with sessions.begin() as session:
+            move_champion(session, version, 0, actor="test", act="seed", details={})
+        with scripted(store.path(version), label=version).serve() as backend:
+            yield {
+                "JUDGESMITH_HOME": str(home.root),
+                "JUDGESMITH_DATABASE_URL": postgres_url,
+                "JUDGESMITH_BACKEND_URLS": f'["{backend.url}"]',
+                "JUDGESMITH_PORT": str(free_port()),
+            }
+
+
+def listener(port: str) -> int:
+    found = [
+        c.pid for c in psutil.net_connections("tcp") if c.laddr.port == int(port) and c.status == "LISTEN"
+    ]
+    return found[0]
+
+
+def test_it_serves_mends_itself_and_stops_without_a_trace(variables):
+    port = variables["JUDGESMITH_PORT"]
+    terminal = Terminal(variables, "--no-teach")
+    try:
+        terminal.wait_for("Ctrl-C stops everything")
+        children = psutil.Process(terminal.process.pid).children(recursive=True)
+        url = f"http://127.0.0.1:{port}"
+        comparison = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
+        assert httpx.post(f"{url}/judge/pairwise", json=comparison).status_code == 200
+        assert f"curl {url}/judge/pairwise -H 'Content-Type" in terminal.told
+
+        second = Terminal(variables, "--no-teach")
+        assert second.ends() == 1
+        assert f"already up in {variables['JUDGESMITH_HOME']} (pid {terminal.process.pid})" in second.told
+
+        os.kill(listener(port), signal.SIGKILL)
+        terminal.wait_for("gateway ended by SIGKILL; starting it again in 1 s")
+        terminal.wait_for("gateway is up again")
+        assert httpx.get(f"{url}/livez").status_code == 200
+    finally:
+        terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.ends() == 0
+    assert terminal.told.endswith("stopped\n")
+    assert not psutil.wait_procs(children, timeout=5)[1]
+    home = variables["JUDGESMITH_HOME"]
+    assert not os.path.exists(f"{home}/run/stack.json")
+    assert "Finished server process" in open(f"{home}/log/gateway.log").read()
+
+
+def test_what_cannot_start_stops_what_has_started_and_says_why(variables):
+    variables["JUDGESMITH_REDIS_URL"] = "redis://127.0.0.1:1/0"
+
+    terminal = Terminal(variables, "--no-teach")
+
+    assert terminal.ends() == 1
+    assert "the queue of JUDGESMITH_REDIS_URL does not answer" in terminal.told
+    assert "Traceback" not in terminal.told
+
+
+def test_without_keys_it_listens_on_loopback_only(variables):
+    terminal = Terminal({**variables, "JUDGESMITH_AUTH": "off"}, "--host", "0.0.0.0")
+
+    assert terminal.ends() == 1
+    assert "JUDGESMITH_AUTH=off would make everybody" in terminal.told

@@ -1,0 +1,96 @@
+"""Select and filter: what gets into an iteration, and why not."""
+
+import random
+
+from sqlalchemy import delete, select
+
+from judge.anchors import LabeledPair, replace_anchors
+from judge.comparison import Comparison, Instruction
+from judge.instructions import Gathered, store
+from judge.tables import InstructionRow, JudgmentRow, SelectionRow
+from workers.filter import accept
+from workers.select import is_held_out
+
+
+def bring(loop, *texts, language="en"):
+    with loop.sessions.begin() as session:
+        store(session, [Gathered(Instruction.of(text), "test", "local", language) for text in texts])
+
+
+def selected(loop, number):
+    query = (
+        select(InstructionRow)
+        .join(SelectionRow, SelectionRow.instruction_id == InstructionRow.id)
+        .where(SelectionRow.iteration_id == number)
+    )
+    return [row.messages[-1]["content"] for row in loop.rows(query)]
+
+
+def test_near_duplicates_long_ones_and_what_is_close_to_an_anchor_are_left_out(loop):
+    anchor = "Compare the orbits of Mars and Venus around the sun in a short table."
+    bring(loop, "Sing a song about seven sailors sailing south!", "Sing a song about seven sailors sailing south")
+    bring(loop, "Very long. " * 300, anchor.upper())
+    bring(loop, "Compare the orbits of Mars and Venus around the sun in a short table with two columns.")
+    with loop.sessions.begin() as session:
+        pair = LabeledPair("1", Comparison(Instruction.of(anchor), "x", "y"), "a")
+        replace_anchors(session, "people", [pair])
+    number = loop.start(instructions=200)
+
+    row = loop.run(number, "select")
+
+    counts = row.counts["select"]
+    assert (counts["known"], counts["too_long"], counts["close_to_anchors"]) == (65, 1, 2)
+    assert counts["near_duplicates"] == 1
+    texts = selected(loop, number)
+    assert sum("sailors" in text for text in texts) == 1
+    assert not any("orbits" in text.lower() for text in texts)
+
+
+def test_languages_are_drawn_evenly(loop):
+    bring(loop, *(f"Расскажи о предмете номер {n}, и почему {n * 7} лучше" for n in range(6)), language="ru")
+    number = loop.start(instructions=20)
+
+    loop.run(number, "select")
+
+    assert sum("Расскажи" in text for text in selected(loop, number)) == 6
+
+
+def test_an_instruction_never_changes_sides():
+    digests = [Instruction.of(f"number {n}").digest for n in range(2000)]
+    held_out = {digest for digest in digests if is_held_out(digest, 0.25)}
+
+    assert 400 < len(held_out) < 600
+    assert held_out <= {digest for digest in digests if is_held_out(digest, 0.4)}
+
+
+def test_too_few_instructions_end_the_iteration_with_advice(loop):
+    with loop.sessions.begin() as session:
+        session.execute(delete(InstructionRow).where(InstructionRow.id > 5))
+    number = loop.start()
+
+    row = loop.run(number, "select")
+
+    assert row.status == "failed"
+    assert "judgesmith ingest" in row.error
+
+
+def judgment(pair, chosen_first, correct):
+    return JudgmentRow(pair_id=pair, chosen_first=chosen_first, correct=correct, text=f"{pair} {correct}")
+
+
+def test_one_correct_sample_of_each_ordered_prompt_is_kept_balanced_over_positions():
+    rows = [judgment(pair, True, True) for pair in range(6) for _ in range(3)]
+    rows += [judgment(pair, False, pair < 2) for pair in range(6) for _ in range(3)]
+
+    kept, counts = accept(rows, 0.0, 100, random.Random(1))
+
+    assert counts == {"ordered_prompts": 12, "accepted": 8, "reasoned": 4}
+    assert [row.chosen_first for row in kept].count(True) == 2
+    assert all(row.correct for row in kept)
+
+
+def test_agreement_can_be_required():
+    rows = [judgment(1, True, True), judgment(1, True, False), judgment(1, False, True), judgment(1, False, True)]
+
+    assert accept(rows, 0.6, 100, random.Random(1))[1]["accepted"] == 1
+    assert accept(rows, 0.5, 100, random.Random(1))[1]["accepted"] == 2
