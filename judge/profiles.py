@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from judge.errors import Fault, InvalidInput
 
-Profile = Literal["smoke", "small", "full"]
+Profile = Literal["smoke", "small", "full", "paper"]
 
 
 class PairMix(BaseModel):
@@ -72,16 +72,16 @@ PRESETS: dict[Profile, dict[str, Any]] = {
     "smoke": {
         "instructions": 48,
         "held_out_share": 0.4,
-        "response_tokens": 48,
-        "judged_pairs": 8,
+        "response_tokens": 40,
+        "judged_pairs": 6,
         "samples": 2,
-        "reasoning_tokens": 48,
+        "reasoning_tokens": 40,
         "field_tokens": 64,
-        "max_reasoned": 8,
-        "max_pointwise": 40,
-        "evaluated_pairs": 40,
-        "evaluated_anchors": 30,
-        "evaluated_reasoning": 8,
+        "max_reasoned": 6,
+        "max_pointwise": 32,
+        "evaluated_pairs": 36,
+        "evaluated_anchors": 20,
+        "evaluated_reasoning": 4,
         "gate_min_items": 20,
     },
     "small": {
@@ -98,6 +98,30 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_reasoning": 16,
     },
     "full": {},
+    # The sizes of Self-Taught Evaluators, for a judge of some billion parameters on GPUs.
+    "paper": {
+        "instructions": 20_000,
+        "held_out_share": 0.05,
+        "max_instruction_chars": 20_000,
+        "response_tokens": 2048,
+        "concurrency": 256,
+        "mix": {"neighbor": 0, "modified": 1, "random": 0, "requirement": 0, "corrupted": 0, "shortened": 0},
+        "pairs_per_instruction": 1,
+        "judged_pairs": 20_000,
+        "samples": 15,
+        "reasoning_tokens": 4096,
+        "field_tokens": 4096,
+        "lora_layers": 1.0,
+        "lora_rank": 64,
+        "max_reasoned": 40_000,
+        "max_pointwise": 20_000,
+        "sft_learning_rate": 1e-4,
+        "pointwise_learning_rate": 1e-4,
+        "sft_epochs": 2,
+        "evaluated_pairs": 1000,
+        "evaluated_anchors": 2000,
+        "evaluated_reasoning": 500,
+    },
 }
 
 

@@ -50,6 +50,9 @@ class Manifest(BaseModel):
     judged_by: str | None = Field(None, description="version that judged the training data")
     strategy: Literal["pairwise", "pointwise"] = Field("pairwise", description="what answers the direct mode")
     calibration: dict[str, StrategyCalibration] = Field(default_factory=dict)
+    field_tokens: int | None = Field(
+        None, description="texts are cut to this many tokens, as they were in training and evaluation"
+    )
     probe: Probe | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)

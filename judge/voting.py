@@ -20,6 +20,7 @@ class Vote:
     verdict: Verdict
     text: str = ""
     reason: str | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Decision:
     model_version: str
     prompt_hash: str
     usage: Usage
+    truncated: bool = False
     reason: str | None = None
     rationale: str | None = None
     votes: dict[Verdict, int] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class Rating:
     model_version: str
     prompt_hash: str
     usage: Usage
+    truncated: bool = False
     reason: str | None = None
     critique: str | None = None
     votes: int = 1

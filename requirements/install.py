@@ -1,9 +1,10 @@
-"""Makes `.venv` and installs Judgesmith into it: `python3 requirements/install.py [--lock cpu|gpu|auto]`.
+"""Makes `.venv` and installs Judgesmith into it: `install.py [--lock cpu|gpu|auto] [--dev]`.
 
 Every package comes from a lock, at the locked version and with the locked hash; then Judgesmith itself is
-installed as an editable package. A run that was stopped is finished by the next one, and a finished
-environment is recognized at once. This runs before anything is installed, under whatever Python is there: it
-uses the standard library only, and nothing newer than Python 3.7 before it has said which Python to get.
+installed as an editable package. `--dev` puts the development tools on top, from a lock of their own. A run
+that was stopped is finished by the next one, and a finished environment is recognized at once. This runs
+before anything is installed, under whatever Python is there: it uses the standard library only, and nothing
+newer than Python 3.7 before it has said which Python to get.
 """
 
 from __future__ import annotations
@@ -68,10 +69,11 @@ def main(arguments: list[str]) -> int:
         default="auto",
         help="auto: what .venv was made for before; else gpu where `nvidia-smi -L` works, cpu elsewhere",
     )
-    choice = parser.parse_args(arguments).lock
+    parser.add_argument("--dev", action="store_true", help="install the development tools as well")
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, stop)
     try:
-        install(choice)
+        install(options.lock, options.dev)
     except InstallError as error:
         print(f"install: {error}", file=sys.stderr)
         return 1
@@ -89,24 +91,29 @@ def stop(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def install(choice: str) -> None:
-    """Brings `.venv` to the state that the lock describes; returns at once when it is there."""
+def install(choice: str, dev: bool) -> None:
+    """Brings `.venv` to the state that the locks describe; returns at once when it is there."""
     lock = pick_lock(choice)
-    if is_complete(lock):
+    if is_complete(lock, dev):
         return
     require_platform()
     require_python()
     require_memory()
     with one_install_at_a_time() as guard:
-        if is_complete(lock):
+        if is_complete(lock, dev):
             return
         started = time.monotonic()
-        prepare_venv(lock)
-        install_locked(lock, guard)
-        say("Installing Judgesmith itself ...")
-        run_pip(["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], guard)
+        if not is_complete(lock, dev=False):
+            prepare_venv(lock)
+            install_locked(lock, guard)
+            say("Installing Judgesmith itself ...")
+            run_pip(["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], guard)
+            STAMP.write_text(complete_stamp(lock, dev=False))
+        if dev:
+            clear_leftovers()
+            install_locked("dev", guard)
+            STAMP.write_text(complete_stamp(lock, dev))
         shutil.rmtree(SCRATCH, ignore_errors=True)
-        STAMP.write_text(complete_stamp(lock))
         say(f"Installed in {clock(time.monotonic() - started)}.")
 
 
@@ -131,19 +138,27 @@ def lock_file(lock: str) -> Path:
     return ROOT / "requirements" / f"{lock}.lock"
 
 
-def complete_stamp(lock: str) -> str:
+def complete_stamp(lock: str, dev: bool) -> str:
     """What the stamp says when all is installed.
 
     The project file counts, because console scripts come from it; so does the folder, because an environment
     breaks when it is moved.
     """
-    lock_digest = hashlib.sha256(lock_file(lock).read_bytes()).hexdigest()
-    project_digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    return f"{lock} {lock_digest}\npyproject.toml {project_digest}\n{ROOT}\n"
+    project = ROOT / "pyproject.toml"
+    lines = [f"{lock} {digest(lock_file(lock))}", f"pyproject.toml {digest(project)}", str(ROOT)]
+    if dev:
+        lines.append(f"dev {digest(lock_file('dev'))}")
+    return "\n".join(lines) + "\n"
 
 
-def is_complete(lock: str) -> bool:
-    return STAMP.exists() and STAMP.read_text() == complete_stamp(lock)
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def is_complete(lock: str, dev: bool) -> bool:
+    """Whether `.venv` has all that is asked for; development tools that nobody asks for do no harm."""
+    stamp = STAMP.read_text() if STAMP.exists() else ""
+    return set(complete_stamp(lock, dev).splitlines()) <= set(stamp.splitlines())
 
 
 def stamped_lock() -> str | None:
@@ -271,9 +286,7 @@ def prepare_venv(lock: str) -> None:
     if not VENV.exists():
         make_venv()
     STAMP.write_text(f"{lock} unfinished\n")
-    shutil.rmtree(SCRATCH, ignore_errors=True)
-    SCRATCH.mkdir()
-    remove_half_installed()
+    clear_leftovers()
 
 
 def why_unusable(lock: str) -> str | None:
@@ -304,11 +317,13 @@ def site_packages() -> Path:
     return VENV / "lib" / f"python{LOCKED_PYTHON[0]}.{LOCKED_PYTHON[1]}" / "site-packages"
 
 
-def remove_half_installed() -> None:
-    """Makes pip see a package again whose installation was cut short.
+def clear_leftovers() -> None:
+    """Empties pip's scratch folder and makes pip see a package again whose installation was cut short.
 
     pip takes a package for installed once its metadata is there, but writes INSTALLER only after all files.
     """
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    SCRATCH.mkdir()
     for metadata in site_packages().glob("*.dist-info"):
         if not (metadata / "INSTALLER").exists():
             shutil.rmtree(metadata)
@@ -320,9 +335,10 @@ def remove_half_installed() -> None:
 def install_locked(lock: str, guard: int) -> None:
     text = lock_file(lock).read_text()
     pins = re.findall(r"^([a-z0-9][a-z0-9._-]*)==", text, re.MULTILINE)
-    say(f"Installing the {len(pins)} packages of {lock}.lock into {VENV}; the first time takes some minutes.")
+    duration = "half a minute" if lock == "dev" else "some minutes"
+    say(f"Installing the {len(pins)} packages of {lock}.lock into {VENV}; the first time takes {duration}.")
     say(f"What pip says goes to {LOG}.")
-    progress = Progress(len(pins))
+    progress = Progress(pins)
     torch = re.search(r"^torch==\S+\+cpu\b.*?(?=^\S)", text, re.MULTILINE | re.DOTALL)
     if torch:
         install_torch(torch.group(0), progress, guard)
@@ -420,16 +436,18 @@ class Progress:
         re.MULTILINE,
     )
 
-    def __init__(self, packages: int) -> None:
-        self.packages = packages
+    def __init__(self, pins: list[str]) -> None:
+        self.pins = set(pins)
+        self.packages = len(pins)
         self.already = self.installed()
         self.started = time.monotonic()
         self.shown = self.started
         self.terminal = sys.stderr.isatty()
 
     def installed(self) -> int:
-        """Counts the packages in place, pip aside, since pip does not say which one it is at."""
-        return min(self.packages, max(0, len(list(site_packages().glob("*.dist-info"))) - 1))
+        """Counts the packages in place, since pip does not say which one it is at."""
+        names = (folder.name.split("-")[0] for folder in site_packages().glob("*.dist-info"))
+        return len(self.pins & {re.sub(r"[-_.]+", "-", name).lower() for name in names})
 
     def update(self, output: str) -> None:
         downloads = self.DOWNLOADED.findall(output)

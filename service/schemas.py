@@ -97,6 +97,7 @@ class Traced(BaseModel):
     model_version: str
     prompt_hash: str
     usage: UsageAnswer
+    truncated: bool = Field(description="a text was cut in the middle, as in this version's training")
     latency_ms: float
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def load_settings(**given: Any) -> "Settings":
-    """The settings of this process; `given` come before the environment. The home is an absolute path.
+    """The settings of this process; `given` come before the environment.
+
+    Folders are absolute paths, since our children do not share our working directory.
 
     Raises:
         StackError: naming each variable that is wrong.
@@ -33,7 +35,11 @@ def load_settings(**given: Any) -> "Settings":
         raise StackError("; ".join(wrong)) from error
     except SettingsError as error:
         raise StackError(f"JUDGESMITH_*: {error} (lists are written as JSON)") from error
-    return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+    folders = {"home": settings.home.expanduser().resolve()}
+    model = Path(settings.model).expanduser()
+    if model.is_dir():
+        return settings.model_copy(update={**folders, "model": str(model.resolve())})
+    return settings.model_copy(update=folders)
 
 
 def database_url() -> str:

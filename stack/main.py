@@ -24,6 +24,7 @@ from stack.caller import (
     require_extra,
 )
 from stack.errors import Problem
+from stack.keys import app as keys_app
 
 if TYPE_CHECKING:
     from stack.gateway import Gateway
@@ -34,7 +35,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(help="Make, list and revoke API keys, in the database itself.", no_args_is_help=True)
 anchors_app = typer.Typer(help="Labeled pairs that models are measured on.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(anchors_app, name="anchors")
@@ -259,46 +259,6 @@ def list_anchors(url: Url = None) -> None:
     from stack.show import anchors
 
     console().print(anchors(gateway(url).get("/admin/anchors")))
-
-
-@keys_app.command("create")
-def create_key(
-    name: Annotated[str, typer.Option(help="Whose key it is.")],
-    scope: Annotated[list[str], typer.Option(help="judge, reward, ingest, review or admin; repeatable.")],
-    tenant: Annotated[str, typer.Option(help="Tenant of what it brings in.")] = "default",
-) -> None:
-    """Make a key and print it; it is shown only now."""
-    from judge import keys
-    from stack.database import open_database
-
-    with open_database(database_url()).begin() as session:
-        key = keys.create_key(session, name, scope, tenant, actor="command line")
-    print(key)
-
-
-@keys_app.command("list")
-def list_keys() -> None:
-    """All keys, without their secrets."""
-    from sqlalchemy import select
-
-    from judge.tables import ApiKey
-    from stack.database import open_database
-    from stack.show import keys
-
-    with open_database(database_url())() as session:
-        rows = session.scalars(select(ApiKey).order_by(ApiKey.created_at)).all()
-    console().print(keys(rows))
-
-
-@keys_app.command("revoke")
-def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id: see `judgesmith keys list`.")]) -> None:
-    """Make a key useless. Gateways remember a good key for ten seconds."""
-    from judge import keys
-    from stack.database import open_database
-
-    with open_database(database_url()).begin() as session:
-        keys.revoke_key(session, key_id, actor="command line")
-    print(f"{key_id} is revoked")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,8 @@ def _why_not(code: int | None, host: str, port: int) -> str:
 def _listener(port: int) -> str | None:
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            here = connection.laddr.port if connection.laddr else None
+            if here == port and connection.status == psutil.CONN_LISTEN and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return None
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from judge.iterations import STAGES
+
 if TYPE_CHECKING:
     from judge.tables import ApiKey
 
@@ -28,14 +30,16 @@ def decision(answer: Answer) -> Iterator[str]:
 
 
 def probability(value: float | None) -> str:
-    """Two decimals; a dash where there is none."""
-    return "—" if value is None else f"{value:.2f}"
+    """Three decimals; a dash where there is none."""
+    return "—" if value is None else f"{value:.3f}"
 
 
 def summary(state: Answer) -> Iterator[str]:
     """What an iteration came to: the funnel, the gate's answer with its figures, the outcome."""
-    for stage, counts in (state.get("counts") or {}).items():
-        yield f"  {stage:<10} {pairs(counts)}"
+    counts = state.get("counts") or {}
+    for stage in STAGES:
+        if stage in counts:
+            yield f"  {stage:<10} {pairs(counts[stage])}"
     yield from gate(state.get("gate") or {})
     if state.get("error"):
         yield f"  error      {state['error']}"
@@ -44,29 +48,33 @@ def summary(state: Answer) -> Iterator[str]:
 
 
 def gate(answer: Mapping[str, Any]) -> Iterator[str]:
-    """The decision and its reasons, then the accuracy before and after on each set of pairs."""
+    """The decision and its reasons, then the accuracy of champion and candidate on each set of pairs."""
     if not answer:
         return
     yield f"  gate       {answer['decision']}"
     for reason in answer.get("reasons") or []:
         yield f"             {reason}"
-    for name, figures in {"held-out": answer.get("main"), **(answer.get("guards") or {})}.items():
-        if figures:
-            yield f"             {name}: {pairs(figures)}"
+    for name, figures in {"held-out pairs": answer["main"], **answer["guards"]}.items():
+        yield f"             {name}: {difference(figures)}"
 
 
-def pairs(values: object) -> str:
-    """`a 1, b 2`; nested figures in parentheses."""
-    if isinstance(values, Mapping):
-        return ", ".join(f"{name} {_nested(value)}" for name, value in values.items())
-    return _number(values)
+def difference(figures: Mapping[str, Any]) -> str:
+    """`0.552 to 0.379, difference -0.172 (-0.292 to -0.065), 29 pairs`."""
+    return (
+        f"{figures['champion']:.3f} to {figures['candidate']:.3f}, difference {figures['difference']:+.3f} "
+        f"({figures['low']:+.3f} to {figures['high']:+.3f}), {figures['items']} pairs"
+    )
 
 
-def _nested(value: object) -> str:
-    return f"({pairs(value)})" if isinstance(value, Mapping) else _number(value)
+def pairs(values: Mapping[str, Any]) -> str:
+    """`a 1, b 2`; nested figures in parentheses, lists (logs, reasons told elsewhere) left out."""
+    kept = {name: value for name, value in values.items() if not isinstance(value, list)}
+    return ", ".join(f"{name} {_value(value)}" for name, value in kept.items())
 
 
-def _number(value: object) -> str:
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"({pairs(value)})"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

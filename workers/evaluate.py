@@ -127,15 +127,12 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
     outcomes: list[Outcome] = []
 
     async def work(pair: LabeledPair) -> Outcome:
-        comparison, odds = pair.comparison, None
         if how == "reasoning":
-            decision = await judge.reason(comparison)
-        else:
-            strategy: Strategy = "pairwise" if how == "pairwise" else "pointwise"
-            odds, _, _ = await judge.log_odds(comparison, strategy)
-            decision = await judge.direct(comparison, strategy=strategy)
-        first, last = (order.verdict for order in decision.orders)
-        return _outcome(pair, (first, last), odds)
+            decision = await judge.reason(pair.comparison)
+            return _outcome(pair, [order.verdict for order in decision.orders], None)
+        odds = await judge.log_odds(pair.comparison, "pairwise" if how == "pairwise" else "pointwise")
+        verdicts = [Calibration().verdict(value, allow_tie=True) for value in odds.per_order]
+        return _outcome(pair, verdicts, odds.overall)
 
     def store(results: list[Outcome]) -> None:
         outcomes.extend(results)
@@ -179,6 +176,7 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
             name: StrategyCalibration(temperature=fit.temperature, tie_band=fit.tie_band, pairs=fit.pairs)
             for name, fit in fits.items()
         },
+        field_tokens=stage.settings.field_tokens,
         probe=probe,
         metrics=metrics,
         training=training,
@@ -248,13 +246,14 @@ def _judge(stage: Stage, folder: Path, role: str, backends: Backends) -> Judge:
     )
 
 
-def _outcome(pair: LabeledPair, verdicts: tuple[Verdict, Verdict], log_odds: float | None) -> Outcome:
+def _outcome(pair: LabeledPair, verdicts: Sequence[Verdict], log_odds: float | None) -> Outcome:
+    first, last = verdicts
     chosen, rejected = pair.comparison.response_a, pair.comparison.response_b
     return Outcome(
         item=pair.item,
         cluster=pair.comparison.instruction.digest[:16],
-        correct=verdicts == ("a", "a"),
-        verdicts=verdicts,
+        correct=first == last == "a",
+        verdicts=(first, last),
         shorter_right=len(chosen) < len(rejected),
         log_odds=log_odds,
     )

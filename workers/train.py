@@ -223,7 +223,6 @@ def run(trainer: Any, folder: Path, kind: type[Any], start: Path, examples: int)
         "steps": trainer.state.global_step,
         "seconds": round(time.monotonic() - began, 1),
         "loss": round(output.training_loss, 5),
-        "log": [entry for entry in trainer.state.log_history if "loss" in entry][-40:],
     }
 
 

@@ -158,6 +158,7 @@ def _tail(made: Decision | Rating, elapsed: float) -> dict[str, Any]:
         "usage": UsageAnswer(
             prompt_tokens=made.usage.prompt_tokens, completion_tokens=made.usage.completion_tokens
         ),
+        "truncated": made.truncated,
         "latency_ms": round(elapsed * 1000, 3),
     }
 

@@ -95,7 +95,7 @@ def test_a_long_text_loses_its_middle_where_that_is_asked(assembler):
 
     assert prompt.truncated
     assert "start" in text
-    assert "end\n[End of response]" in text
+    assert "end\n\n[End of texts]" in text
     assert "[…]" in text
 
 

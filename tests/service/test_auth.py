@@ -43,7 +43,9 @@ def test_every_route_admits_its_scope_and_no_other(make_world):
             assert (status not in (401, 403)) == allowed, f"{holder} on {method} {path}: {status}"
 
 
-@pytest.mark.parametrize("change", [lambda key: key + "x", lambda key: key[:-1], lambda key: "jsk_0_0", str.upper])
+@pytest.mark.parametrize(
+    "change", [lambda key: key + "x", lambda key: key[:-1], lambda key: "jsk_0_0", str.upper]
+)
 def test_a_key_that_is_nearly_right_is_wrong(make_world, change):
     world = make_world(auth="keys")
     key = make_key(world, "judge")

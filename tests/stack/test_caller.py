@@ -58,13 +58,24 @@ def test_only_line_feeds_end_a_line(tmp_path):
 
 def test_a_wrong_variable_is_named(monkeypatch):
     monkeypatch.setenv("JUDGESMITH_PORT", "http")
-    with pytest.raises(StackError, match="JUDGESMITH_PORT: .*integer"):
+    with pytest.raises(StackError, match=r"JUDGESMITH_PORT: .*integer"):
         caller.load_settings()
 
     monkeypatch.setenv("JUDGESMITH_PORT", "80")
     monkeypatch.setenv("JUDGESMITH_BACKEND_URLS", "http://a")
     with pytest.raises(StackError, match="JSON"):
         caller.load_settings()
+
+
+def test_folders_become_absolute(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    settings = caller.load_settings(home="kept", model="./model")
+
+    assert settings.home == tmp_path / "kept"
+    assert settings.model == str(tmp_path / "model")
+    assert caller.load_settings(model="owner/name").model == "owner/name"
 
 
 def test_the_running_stack_is_found_and_the_environment_comes_first(home, monkeypatch):

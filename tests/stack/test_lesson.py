@@ -49,7 +49,7 @@ def test_it_brings_the_examples_in_iterates_and_shows_what_changed(examples):
 
     assert "2 instructions brought in" in told
     assert "outcome    refused" in told
-    assert "before   verdict b, P(A) 0.40, model seed" in told
+    assert "before   verdict b, P(A) 0.400, model seed" in told
     assert "after    verdict b" in told
     assert finished == [True]
 

@@ -13,6 +13,12 @@ def drawn(table: object) -> str:
     return out.getvalue()
 
 
+def difference(champion: float, candidate: float, items: int) -> dict[str, float]:
+    change = candidate - champion
+    bounds = {"low": change - 0.1, "high": change + 0.1}
+    return {"champion": champion, "candidate": candidate, "difference": change, "items": items, **bounds}
+
+
 def test_a_decision_has_its_orders_and_where_it_comes_from():
     text = "\n".join(
         show.decision(
@@ -34,7 +40,7 @@ def test_a_decision_has_its_orders_and_where_it_comes_from():
     )
 
     assert "verdict        a" in text
-    assert "0.81" in text
+    assert "0.812" in text
     assert "B shown first  invalid, P(A) —" in text
     assert "votes          a 1, b 0" in text
     assert "0123456789abcdef (direct, prompt abc)" in text
@@ -62,24 +68,27 @@ def test_a_summary_has_the_funnel_the_gate_and_the_outcome():
                 "status": "promoted",
                 "candidate": "0123456789abcdef",
                 "error": None,
-                "counts": {"select": {"instructions": 320}, "finetune": {"lessons": {"loss": 0.123456}}},
+                "counts": {
+                    "finetune": {"lessons": {"loss": 0.123456, "log": [{"step": 1}]}},
+                    "select": {"known": 320},
+                },
                 "gate": {
                     "decision": "promote",
                     "reasons": ["better on held-out pairs"],
-                    "main": {"items": 150, "champion": 0.5, "candidate": 0.9},
-                    "guards": {"mt-bench": {"items": 60}},
+                    "main": difference(0.5, 0.9, 150),
+                    "guards": {"anchor:mt-bench": difference(0.6, 0.55, 60)},
                 },
             }
         )
     )
 
     assert lines == [
-        "  select     instructions 320",
+        "  select     known 320",
         "  finetune   lessons (loss 0.1235)",
         "  gate       promote",
         "             better on held-out pairs",
-        "             held-out: items 150, champion 0.5, candidate 0.9",
-        "             mt-bench: items 60",
+        "             held-out pairs: 0.500 to 0.900, difference +0.400 (+0.300 to +0.500), 150 pairs",
+        "             anchor:mt-bench: 0.600 to 0.550, difference -0.050 (-0.150 to +0.050), 60 pairs",
         "  outcome    promoted, candidate 0123456789abcdef",
     ]
 

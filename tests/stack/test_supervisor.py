@@ -48,7 +48,11 @@ def test_pauses_double_up_to_a_minute_and_begin_again_after_a_minute_up():
 
 def test_a_dying_child_is_started_again_with_growing_pauses(home, tmp_path, capsys):
     starts = tmp_path / "starts"
-    code = f"import time; p = open({str(starts)!r}, 'a'); p.write(f'{{time.time()}}\\n'); p.close(); time.sleep(.3); 1/0"
+    code = (
+        "import time\n"
+        f"with open({str(starts)!r}, 'a') as note: note.write(f'{{time.time()}}\\n')\n"
+        "time.sleep(.3); 1/0"
+    )
 
     with running(home, program("crasher", code)) as supervisor:
         tick_until(supervisor, lambda: len(starts.read_text().split()) == 3)
@@ -63,17 +67,17 @@ def test_a_dying_child_is_started_again_with_growing_pauses(home, tmp_path, caps
 
 
 def test_a_child_that_does_not_start_is_an_error_with_the_end_of_its_log(home):
-    with pytest.raises(StackError, match=r"(?s)broken ended with code 3.*the reason"):
-        with running(
-            home, program("broken", "print('the reason'); raise SystemExit(3)", ready=lambda: False)
-        ):
-            pass
+    broken = program("broken", "print('the reason'); raise SystemExit(3)", ready=lambda: False)
+
+    with pytest.raises(StackError, match=r"(?s)broken ended with code 3.*the reason"), running(home, broken):
+        pass
 
 
 def test_a_child_that_never_serves_is_an_error(home):
-    with pytest.raises(StackError, match="did not begin to serve within 1 s"):
-        with running(home, program("slow", FOREVER, ready=lambda: False, start_timeout_s=1)):
-            pass
+    slow = program("slow", FOREVER, ready=lambda: False, start_timeout_s=1)
+
+    with pytest.raises(StackError, match="did not begin to serve within 1 s"), running(home, slow):
+        pass
 
 
 def test_children_are_stopped_in_reverse_order(home, tmp_path):
@@ -102,7 +106,8 @@ def test_children_are_stopped_in_reverse_order(home, tmp_path):
 
 
 def test_a_child_that_ignores_the_stop_signal_is_killed_after_its_grace(home):
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    code = f"{ignore}; print(1, flush=True); {FOREVER}"
     log = home.log_dir / "deaf.log"
     with running(
         home, program("deaf", code, grace_s=0.5, ready=lambda: "1" in log.read_text())
@@ -134,7 +139,8 @@ def test_what_a_child_has_started_goes_with_it(home, tmp_path):
     note = tmp_path / "grandchildren"
     code = (
         "import subprocess, sys, time\n"
-        f"run = lambda new: subprocess.Popen([sys.executable, '-c', {FOREVER!r}], start_new_session=new).pid\n"
+        "def run(new):\n"
+        f"    return subprocess.Popen([sys.executable, '-c', {FOREVER!r}], start_new_session=new).pid\n"
         f"open({str(note)!r}, 'w').write(f'{{run(False)}} {{run(True)}}'); time.sleep(600)"
     )
     with running(home, program("parent", code)) as supervisor:
@@ -158,7 +164,8 @@ def test_nothing_outlives_a_killed_supervisor(home, tmp_path):
         "launch = lambda: Launch([sys.executable, '-c', sys.argv[2]], dict(os.environ), Path('/'))\n"
         "home = Home.at(Path(sys.argv[1]))\n"
         "with home.lock() as lock_fd:\n"
-        "    Supervisor(home, lock_fd, print, orphan_grace_s=1).start(Program('stubborn', launch)); time.sleep(600)"
+        "    Supervisor(home, lock_fd, print, orphan_grace_s=1).start(Program('stubborn', launch))\n"
+        "    time.sleep(600)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", script, str(home.root), stubborn])
     while not note.exists() or len(note.read_text().split()) < 2:

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from sqlalchemy import select
 
 from judge.engine import free_port
 from judge.pointer import move_champion
+from judge.tables import ApiKey
 from judge.versions import VersionStore
 from stack.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401
@@ -104,9 +107,26 @@ def test_it_serves_mends_itself_and_stops_without_a_trace(variables):
     assert terminal.ends() == 0
     assert terminal.told.endswith("stopped\n")
     assert not psutil.wait_procs(children, timeout=5)[1]
-    home = variables["JUDGESMITH_HOME"]
-    assert not os.path.exists(f"{home}/run/stack.json")
-    assert "Finished server process" in open(f"{home}/log/gateway.log").read()
+    home = Path(variables["JUDGESMITH_HOME"])
+    assert not (home / "run" / "stack.json").exists()
+    assert "Finished server process" in (home / "log" / "gateway.log").read_text()
+
+
+def test_the_first_start_teaches_with_a_key_of_its_own_that_ends_with_it(variables, sessions):  # noqa: F811
+    terminal = Terminal({**variables, "JUDGESMITH_AUTH": "keys"}, "--profile", "smoke")
+    try:
+        terminal.wait_for("instructions brought in")
+        terminal.wait_for("select: ")
+        unknown = httpx.get(f"http://127.0.0.1:{variables['JUDGESMITH_PORT']}/admin/models")
+        assert unknown.status_code == 401
+    finally:
+        terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.ends() == 0
+    with sessions() as session:
+        assert [(key.name, bool(key.revoked_at)) for key in session.scalars(select(ApiKey))] == [
+            ("first lesson", True)
+        ]
 
 
 def test_what_cannot_start_stops_what_has_started_and_says_why(variables):

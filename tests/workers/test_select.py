@@ -28,7 +28,11 @@ def selected(loop, number):
 
 def test_near_duplicates_long_ones_and_what_is_close_to_an_anchor_are_left_out(loop):
     anchor = "Compare the orbits of Mars and Venus around the sun in a short table."
-    bring(loop, "Sing a song about seven sailors sailing south!", "Sing a song about seven sailors sailing south")
+    bring(
+        loop,
+        "Sing a song about seven sailors sailing south!",
+        "Sing a song about seven sailors sailing south",
+    )
     bring(loop, "Very long. " * 300, anchor.upper())
     bring(loop, "Compare the orbits of Mars and Venus around the sun in a short table with two columns.")
     with loop.sessions.begin() as session:
@@ -90,7 +94,12 @@ def test_one_correct_sample_of_each_ordered_prompt_is_kept_balanced_over_positio
 
 
 def test_agreement_can_be_required():
-    rows = [judgment(1, True, True), judgment(1, True, False), judgment(1, False, True), judgment(1, False, True)]
+    rows = [
+        judgment(1, True, True),
+        judgment(1, True, False),
+        judgment(1, False, True),
+        judgment(1, False, True),
+    ]
 
     assert accept(rows, 0.6, 100, random.Random(1))[1]["accepted"] == 1
     assert accept(rows, 0.5, 100, random.Random(1))[1]["accepted"] == 2
