@@ -6,6 +6,7 @@ reload needs, are open to whoever reaches it.
 
 import argparse
 import contextlib
+import ctypes
 import importlib.util
 import os
 import signal
@@ -23,6 +24,8 @@ from judge.settings import Settings
 
 # The server needs neither the database nor keys.
 _DROPPED = {"VLLM_LOGGING_LEVEL", "JUDGESMITH_DATABASE_URL", "JUDGESMITH_KEY", "PGPASSWORD"}
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 _ENTRY = "vllm.entrypoints.launchers.api_server.entry"
 
 
@@ -87,6 +90,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _die_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent is gone, even by SIGKILL.
+
+    vLLM then stops its engine core itself; killed outright, it would leave the core running.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Engine:
     """A vLLM server as a child process in a group of its own."""
 
@@ -117,6 +128,7 @@ class Engine:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         return cls(process, f"http://127.0.0.1:{port}", log)
 

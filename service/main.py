@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; connections are opened when it starts."""
     settings = settings or Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request otherwise
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

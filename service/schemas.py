@@ -181,6 +181,15 @@ class StageAnswer(BaseModel):
     error: str | None
 
 
+class EvaluationAnswer(BaseModel):
+    """One version on one set of labeled pairs; shares are [value, low, high] at 95 percent."""
+
+    role: str
+    dataset: str
+    strategy: str
+    metrics: dict[str, Any]
+
+
 class IterationAnswer(BaseModel):
     """An iteration."""
 
@@ -194,6 +203,7 @@ class IterationAnswer(BaseModel):
     seed_version: str
     candidate: str | None
     gate: dict[str, Any] | None
+    evaluations: list[EvaluationAnswer]
     error: str | None
     created_at: datetime
     finished_at: datetime | None

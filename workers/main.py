@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = parser.parse_args(arguments).queue
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request otherwise
     engine = database.connect(settings.database_url, pool_size=1)
     redis = queue.connect(settings.redis_url)
     worker = JudgesmithWorker(

@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from redis.exceptions import RedisError
 from sqlalchemy import select
+from sqlalchemy.orm import Session, defer
 
 from judge import iterations, queue
 from judge.keys import Principal
 from judge.profiles import iteration_settings
-from judge.tables import IterationRow, StageRow
+from judge.tables import EvaluationRow, IterationRow
 from service.auth import allow
-from service.schemas import IterationAnswer, IterationRequest, StageAnswer
+from service.schemas import EvaluationAnswer, IterationAnswer, IterationRequest, StageAnswer
 from service.state import State, state
 
 logger = logging.getLogger(__name__)
@@ -43,14 +44,14 @@ def recent(
     """The latest iterations, newest first."""
     with app.sessions() as session:
         rows = session.scalars(select(IterationRow).order_by(IterationRow.id.desc()).limit(limit)).all()
-        return {"iterations": [_answer(row, iterations.stages(session, row.id)) for row in rows]}
+        return {"iterations": [_answer(session, row) for row in rows]}
 
 
 @router.get("/{number}")
 def show(number: int, caller: Admin, app: App) -> IterationAnswer:
     """One iteration: its stages, the funnel so far, the gate's answer."""
     with app.sessions() as session:
-        return _answer(iterations.get(session, number), iterations.stages(session, number))
+        return _answer(session, iterations.get(session, number))
 
 
 @router.post("/{number}/cancel")
@@ -61,8 +62,14 @@ def cancel(number: int, caller: Admin, app: App) -> IterationAnswer:
     return show(number, caller, app)
 
 
-def _answer(row: IterationRow, stages: list[StageRow]) -> IterationAnswer:
+def _answer(session: Session, row: IterationRow) -> IterationAnswer:
     now = datetime.now(UTC)
+    evaluations = session.scalars(
+        select(EvaluationRow)
+        .where(EvaluationRow.iteration_id == row.id)
+        .options(defer(EvaluationRow.items))
+        .order_by(EvaluationRow.dataset, EvaluationRow.strategy, EvaluationRow.role)
+    )
     return IterationAnswer(
         id=row.id,
         status=row.status,
@@ -80,13 +87,17 @@ def _answer(row: IterationRow, stages: list[StageRow]) -> IterationAnswer:
                 finished_at=stage.finished_at,
                 error=stage.error,
             )
-            for stage in stages
+            for stage in iterations.stages(session, row.id)
         ],
         counts=row.counts,
         judged_by=row.judged_by,
         seed_version=row.seed_version,
         candidate=row.candidate,
         gate=row.gate,
+        evaluations=[
+            EvaluationAnswer(role=one.role, dataset=one.dataset, strategy=one.strategy, metrics=one.metrics)
+            for one in evaluations
+        ],
         error=row.error,
         created_at=row.created_at,
         finished_at=row.finished_at,

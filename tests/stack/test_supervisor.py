@@ -135,19 +135,21 @@ def test_failing_health_checks_restart_a_child_that_still_runs(home, capsys):
 
 
 def test_what_a_child_has_started_goes_with_it(home, tmp_path):
-    """A training run leaves the session of its worker; the mark in its environment tells whose it is."""
-    note = tmp_path / "grandchildren"
+    """An engine for evaluation leads a session of its own, and its core has lost the mark."""
+    note = tmp_path / "pids"
+    core = f"import os; print(os.getpid(), file=open({str(note)!r}, 'a')); {FOREVER}"
+    start_core = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {core!r}], env={{}})"
     code = (
         "import subprocess, sys, time\n"
-        "def run(new):\n"
-        f"    return subprocess.Popen([sys.executable, '-c', {FOREVER!r}], start_new_session=new).pid\n"
-        f"open({str(note)!r}, 'w').write(f'{{run(False)}} {{run(True)}}'); time.sleep(600)"
+        f"for code, new in (({core!r}, False), ({core!r}, True), ({start_core!r}, True)):\n"
+        "    subprocess.Popen([sys.executable, '-c', code], start_new_session=new)\n"
+        f"{FOREVER}"
     )
     with running(home, program("parent", code)) as supervisor:
-        tick_until(supervisor, lambda: note.exists() and len(note.read_text().split()) == 2)
-        grandchildren = [int(pid) for pid in note.read_text().split()]
+        tick_until(supervisor, lambda: note.exists() and len(note.read_text().split()) == 3)
+        started = [int(pid) for pid in note.read_text().split()]
         os.kill(supervisor.states["parent"][1], signal.SIGKILL)
-        tick_until(supervisor, lambda: not any(map(alive, grandchildren)))
+        tick_until(supervisor, lambda: not any(map(alive, started)))
 
 
 def test_nothing_outlives_a_killed_supervisor(home, tmp_path):

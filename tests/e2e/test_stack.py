@@ -1,0 +1,141 @@
+"""The whole thing once: `judgesmith up` with the real vLLM and the real seed model, one iteration, a swap."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from judge.engine import free_port
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+ROOT = Path(__file__).parents[2]
+PAIR = {
+    "instruction": "Why is the sky blue?",
+    "response_a": "Air scatters short wavelengths more than long ones, so blue light reaches us from all sides.",
+    "response_b": "Mix flour with water and salt, let the dough rest for an hour, then bake it.",
+}
+FINAL = {"promoted", "refused", "no_decision"}
+
+
+class Stack:
+    """A running `judgesmith up` and the command line that talks to it."""
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("JUDGESMITH_")},
+            "JUDGESMITH_HOME": str(home),
+            "JUDGESMITH_PORT": str(port),
+            "JUDGESMITH_GATEWAY_URL": self.url,
+        }
+        self.log = home / "up.log"
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stack.main", "up", "--no-teach"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_up(self, seconds: float = 400) -> None:
+        deadline = time.monotonic() + seconds
+        while "curl" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.5)
+
+    def command(self, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "stack.main", *words],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def stop(self) -> list[psutil.Process]:
+        """SIGTERM; returns the children that are still there afterwards."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(120)
+        return psutil.wait_procs(children, timeout=5)[1]
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    home = Path(tempfile.mkdtemp(prefix="judgesmith-e2e-"))
+    home.chmod(0o711)
+    running = Stack(home, free_port())
+    try:
+        running.wait_until_up()
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_from_nothing_to_a_judge_that_has_taught_itself(stack: Stack) -> None:
+    http = httpx.Client(base_url=stack.url, timeout=300)
+    seed = http.get("/admin/models").json()["champion"]
+    first = http.post("/judge/pairwise", json=PAIR).raise_for_status().json()
+    assert first["model_version"] == seed
+    assert 0 < first["probability_a"] < 1
+    assert len(first["orders"]) == 2
+    reasoned = http.post("/judge/pairwise", json=PAIR | {"mode": "reasoning"}).raise_for_status().json()
+    assert sum(reasoned["votes"].values()) == 2
+    words = [PAIR["instruction"], "--a", PAIR["response_a"], "--b", PAIR["response_b"]]
+    assert seed in stack.command("judge", "--instruction", *words)
+
+    assert "328" in stack.command("ingest", str(ROOT / "examples" / "instructions.jsonl"))
+    stack.command("iterate", "--profile", "smoke", "--wait")
+    iteration = http.get("/admin/iterations/1").json()
+    assert iteration["status"] in FINAL, iteration["error"]
+    assert [stage["status"] for stage in iteration["stages"]] == ["done"] * 7
+    assert iteration["counts"]["finetune"]["pointwise"] >= 8
+    assert iteration["gate"]["main"]["items"] > 0
+    candidate = iteration["candidate"]
+    if iteration["status"] == "promoted":
+        http.post("/admin/models/rollback").raise_for_status()
+
+    answers = asyncio.run(judge_through_a_promotion(stack.url, candidate))
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    probabilities: dict[str, list[float]] = {seed: [], candidate: []}
+    for answer in answers:
+        probabilities[answer.json()["model_version"]].append(answer.json()["probability_a"])
+    assert all(probabilities.values())
+    # Batches differ, so the same weights give nearly the same number; a mixed decision would stand out.
+    for values in probabilities.values():
+        assert max(values) - min(values) < 0.1
+
+    back = http.post("/admin/models/rollback").raise_for_status().json()
+    assert back == {"champion": seed, "previous": candidate}
+    assert http.post("/judge/pairwise", json=PAIR).json()["model_version"] == seed
+    assert candidate in stack.command("status")
+
+    assert stack.stop() == []
+    assert stack.process.returncode == 0
+
+
+async def judge_through_a_promotion(url: str, version: str) -> list[httpx.Response]:
+    """64 requests at once, a promotion in the middle of them, then some more."""
+    async with httpx.AsyncClient(base_url=url, timeout=300) as client:
+        early = [asyncio.create_task(client.post("/judge/pairwise", json=PAIR)) for _ in range(64)]
+        await asyncio.sleep(1)
+        (await client.post(f"/admin/models/{version}/promote")).raise_for_status()
+        late = [asyncio.create_task(client.post("/judge/pairwise", json=PAIR)) for _ in range(8)]
+        return await asyncio.gather(*early, *late)
