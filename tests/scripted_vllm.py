@@ -69,6 +69,8 @@ class ScriptedVLLM:
         self.url = ""
         self._open = asyncio.Event()
         self._open.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._running = 0
 
     @contextmanager
@@ -96,8 +98,7 @@ class ScriptedVLLM:
     async def _pause(self, request: Request) -> JSONResponse:
         assert request.query_params["mode"] == "wait"
         self._open.clear()
-        while self._running:
-            await asyncio.sleep(0.001)
+        await self._idle.wait()
         return JSONResponse({"status": "paused"})
 
     async def _resume(self, request: Request) -> JSONResponse:
@@ -130,6 +131,7 @@ class ScriptedVLLM:
         body = await request.json()
         await self._open.wait()
         self._running += 1
+        self._idle.clear()
         try:
             script = self.script
             script.requests += 1
@@ -141,6 +143,8 @@ class ScriptedVLLM:
             return JSONResponse(self._answer(body))
         finally:
             self._running -= 1
+            if not self._running:
+                self._idle.set()
 
     def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
         sampling = body["sampling_params"]

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).parents[2]
 PAIR = {
     "instruction": "Why is the sky blue?",
-    "response_a": "Air scatters short wavelengths more than long ones, so blue light reaches us from all sides.",
+    "response_a": "Air scatters short waves more than long ones, so blue light comes from all sides.",
     "response_b": "Mix flour with water and salt, let the dough rest for an hour, then bake it.",
 }
 FINAL = {"promoted", "refused", "no_decision"}

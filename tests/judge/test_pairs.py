@@ -17,7 +17,7 @@ def pool():
         Answered(
             key=index,
             instruction=Instruction.of(f"Explain {topic} number {index} to a child."),
-            response=f"First, {topic} are a fine thing, they say. Second, item {index} shows it. Third, more.",
+            response=f"First, {topic} are fine, they say. Second, item {index} shows it. Third, more.",
             modified_response=f"A poem about {topic} {index}: roses and so on, forever."
             if index % 2
             else None,

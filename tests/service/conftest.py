@@ -49,13 +49,15 @@ def make_world(sessions, clean_redis, postgres_url, tmp_path):
         backend_block = ScriptedVLLM(script).serve()
         backend = backend_block.__enter__()
         open_blocks.append(backend_block)
-        settings = Settings(
-            home=tmp_path,
-            database_url=postgres_url,
-            redis_url=clean_redis,
-            backend_urls=[backend.url],
-            **{"auth": "off", "log_level": "ERROR", **overrides},
-        )
+        values = {
+            "home": tmp_path,
+            "database_url": postgres_url,
+            "redis_url": clean_redis,
+            "backend_urls": [backend.url],
+            "auth": "off",
+            "log_level": "ERROR",
+        }
+        settings = Settings(**{**values, **overrides})
         gateway_block = serve(create_app(settings))
         url = gateway_block.__enter__()
         open_blocks.append(gateway_block)

@@ -1,0 +1,82 @@
+"""`/admin/iterations`: started once, watched, cancelled; and never lost with the queue."""
+
+import pytest
+from rq import Queue
+
+from judge import iterations, queue
+
+
+def test_an_iteration_is_committed_and_queued(world):
+    answer = world.http.post("/admin/iterations", json={"profile": "smoke", "settings": {"seed": 5}})
+
+    assert answer.status_code == 202
+    body = answer.json()
+    assert (body["id"], body["status"], body["stage"]) == (1, "queued", "select")
+    assert (body["judged_by"], body["seed_version"]) == (world.versions[0], world.versions[0])
+    with queue.connect(world.settings.redis_url) as redis:
+        (job,) = Queue(queue.STAGES, connection=redis, serializer="json").jobs
+        assert (job.func_name, job.args) == (queue.RUN_STAGE, [1, "select"])
+    with world.sessions() as session:
+        assert iterations.get(session, 1).settings["seed"] == 5
+
+
+def test_one_at_a_time(world):
+    world.http.post("/admin/iterations", json={"profile": "smoke"})
+
+    answer = world.http.post("/admin/iterations", json={"profile": "smoke"})
+
+    assert answer.status_code == 409
+    assert "already running" in answer.json()["detail"]
+
+
+def test_without_the_queue_it_still_begins(make_world):
+    world = make_world(redis_url="redis://127.0.0.1:1/0")
+
+    answer = world.http.post("/admin/iterations", json={"profile": "smoke"})
+
+    assert answer.status_code == 202
+    with world.sessions.begin() as session:
+        assert iterations.claim_due(session) == [(1, "select")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"samples": 0}, "settings.samples"),
+        ({"sampels": 3}, "settings.sampels"),
+        ({"mix": {"neighbor": -1}}, "settings.mix.neighbor"),
+        ({"promote": "always"}, "settings.promote"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_nothing_begins(world, settings, field):
+    answer = world.http.post("/admin/iterations", json={"profile": "smoke", "settings": settings})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+    assert world.http.get("/admin/iterations").json() == {"iterations": []}
+
+
+def test_it_can_be_watched_and_cancelled(world):
+    world.http.post("/admin/iterations", json={"profile": "smoke"})
+
+    cancelled = world.http.post("/admin/iterations/1/cancel")
+
+    assert cancelled.json()["status"] == "cancelling"
+    shown = world.http.get("/admin/iterations/1").json()
+    assert [stage["name"] for stage in shown["stages"]] == ["select"]
+    assert world.http.get("/admin/iterations", params={"limit": 1}).json()["iterations"][0]["id"] == 1
+
+
+def test_what_does_not_exist_is_not_found(world):
+    assert world.http.get("/admin/iterations/7").status_code == 404
+    assert world.http.post("/admin/iterations/7/cancel").status_code == 404
+    assert world.http.get("/admin/iterations/seven").status_code == 422
+
+
+def test_judging_goes_on_without_the_queue(make_world):
+    world = make_world(redis_url="redis://127.0.0.1:1/0")
+    pair = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
+
+    assert world.http.post("/judge/pairwise", json=pair).status_code == 200
+    assert 'outcome="lost"} 1.0' in world.http.get("/metrics").text
+    assert world.http.post(f"/admin/models/{world.versions[1]}/promote").status_code == 200
