@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem documents, with a stable `type` for each kind."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -90,7 +90,7 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = tuple(Fault(field_path(item["loc"]), item["msg"]) for item in error.errors())
+    faults = faults_of(error.errors())
     detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:3])
     return problem(InvalidInput.slug, 422, "The request is not valid", detail, faults)
 
@@ -111,6 +111,13 @@ async def _dependency(request: Request, error: Exception) -> JSONResponse:
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem("error", 500, "Unexpected error", "this is a defect; the log has the details")
+
+
+def faults_of(errors: Sequence[Any], lead: str = "") -> tuple[Fault, ...]:
+    """Pydantic's error dictionaries as faults; `lead` goes before each field."""
+    return tuple(
+        Fault(lead + field_path(item["loc"]), item["msg"].removeprefix("Value error, ")) for item in errors
+    )
 
 
 def field_path(location: tuple[int | str, ...]) -> str:

@@ -12,7 +12,7 @@ from judge.errors import Fault, InvalidInput
 from judge.instructions import Gathered
 from judge.keys import Principal
 from service.auth import allow
-from service.problems import field_path
+from service.problems import faults_of
 from service.schemas import InstructionItem, InstructionsAnswer, InstructionsRequest, Rejected
 from service.state import State, state
 
@@ -60,7 +60,7 @@ def parse_document(body: bytes) -> list[InstructionItem]:
     try:
         return InstructionsRequest.model_validate_json(body).instructions
     except ValidationError as error:
-        raise InvalidInput(*(Fault(field_path(e["loc"]), e["msg"]) for e in error.errors()[:50])) from error
+        raise InvalidInput(*faults_of(error.errors()[:50])) from error
 
 
 def parse_lines(body: bytes) -> list[InstructionItem]:
@@ -69,15 +69,15 @@ def parse_lines(body: bytes) -> list[InstructionItem]:
     Raises:
         InvalidInput: naming each line that is wrong, counted from 1.
     """
-    items, faults = [], []
+    items: list[InstructionItem] = []
+    faults: list[Fault] = []
     for number, line in enumerate(body.splitlines(), 1):
         if not line.strip():
             continue
         try:
             items.append(InstructionItem.model_validate(json.loads(line)))
         except ValidationError as error:
-            first = error.errors()[0]
-            faults.append(Fault(f"line {number}: {field_path(first['loc'])}", first["msg"]))
+            faults += faults_of(error.errors()[:1], f"line {number}: ")
         except ValueError as error:
             faults.append(Fault(f"line {number}", f"not JSON: {error}"))
     if faults:
