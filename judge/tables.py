@@ -21,6 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from judge.comparison import Instruction, PreferencePair
+
 JSON = dict[str, Any]
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -246,6 +248,11 @@ class PairRow(Base):
     messages: Mapped[list[Any]]
     chosen: Mapped[str]
     rejected: Mapped[str]
+
+    def to_pair(self) -> PreferencePair:
+        """The domain's value."""
+        instruction = Instruction.from_json(self.messages)
+        return PreferencePair(instruction, self.chosen, self.rejected, self.strategy)
 
 
 class JudgmentRow(Base):

@@ -80,8 +80,8 @@ def load_sets(stage: Stage) -> Sets:
     for row in _sample(rows, settings.evaluated_pairs, f"{settings.seed} {HELD_OUT}"):
         value = int(hashlib.sha256(f"fit {row.instruction_id}".encode()).hexdigest()[:8], 16)
         name = FIT if value < _FIT_SHARE * 2**32 else HELD_OUT
-        comparison = Comparison(Instruction.from_json(row.messages), row.chosen, row.rejected)
-        sets[name].append(LabeledPair(f"pair-{row.instruction_id}-{row.ordinal}", comparison, "a"))
+        item = f"pair-{row.instruction_id}-{row.ordinal}"
+        sets[name].append(LabeledPair(item, row.to_pair().comparison("a"), "a"))
     for name, pairs in anchored.items():
         decided = [_preferred_first(pair) for pair in pairs if pair.label != "tie"]
         sets[f"anchor:{name}"] = _sample(decided, settings.evaluated_anchors, f"{settings.seed} {name}")

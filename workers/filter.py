@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from judge.comparison import Instruction, PreferencePair
 from judge.pairs import balance_lengths
 from judge.tables import ExampleRow, JudgmentRow, PairRow
 from workers.stage import Stage
@@ -38,7 +37,7 @@ def run(stage: Stage) -> dict[str, Any]:
             )
         )
         kept, counts = accept(judgments, stage.settings.min_agreement, stage.settings.max_reasoned, rng)
-        balanced = balance_lengths([_pair(row) for row in pairs], rng)
+        balanced = balance_lengths([row.to_pair() for row in pairs], rng)
         pointwise = sorted(rng.sample(balanced, min(len(balanced), stage.settings.max_pointwise)))
         session.add_all(
             ExampleRow(
@@ -80,7 +79,3 @@ def accept(
         "reasoned": len(kept),
     }
     return sorted(kept, key=lambda row: (row.pair_id, row.chosen_first)), counts
-
-
-def _pair(row: PairRow) -> PreferencePair:
-    return PreferencePair(Instruction.from_json(row.messages), row.chosen, row.rejected, row.strategy)

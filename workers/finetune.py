@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from judge.comparison import Instruction, PreferencePair
+from judge.comparison import PreferencePair
 from judge.errors import Conflict, JudgesmithError
 from judge.judging import Judge
 from judge.llm import Backends
@@ -70,12 +70,12 @@ def write_datasets(stage: Stage) -> tuple[str, dict[str, int]]:
             .order_by(ExampleRow.pair_id, ExampleRow.kind, ExampleRow.chosen_first)
         ).all()
     reasoned = [
-        reasoned_example(judge, _pair(pair), example.chosen_first, example.judgment or "")
+        reasoned_example(judge, pair.to_pair(), example.chosen_first, example.judgment or "")
         for example, pair in rows
         if example.kind == "reasoned"
     ]
     pointwise = [
-        pointwise_example(judge, _pair(pair)) for example, pair in rows if example.kind == "pointwise"
+        pointwise_example(judge, pair.to_pair()) for example, pair in rows if example.kind == "pointwise"
     ]
     if len(pointwise) < MINIMUM_PAIRS:
         raise Conflict(f"{len(pointwise)} training pairs were left, at least {MINIMUM_PAIRS} are needed")
@@ -187,7 +187,3 @@ def _write(path: Path, examples: Iterable[dict[str, list[int]]]) -> bytes:
     data = "".join(json.dumps(example) + "\n" for example in examples).encode()
     path.write_bytes(data)
     return data
-
-
-def _pair(row: PairRow) -> PreferencePair:
-    return PreferencePair(Instruction.from_json(row.messages), row.chosen, row.rejected, row.strategy)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from judge.comparison import Comparison, Instruction, PreferencePair, Side
+from judge.comparison import Comparison, Side
 from judge.errors import Conflict, VersionChanged
 from judge.judging import Judge
 from judge.llm import Backends, Sampling
@@ -112,11 +112,11 @@ def _missing(stage: Stage) -> tuple[list[Task], int]:
         )
     tasks = []
     for row in rows:
-        pair = PreferencePair(Instruction.from_json(row.messages), row.chosen, row.rejected, row.strategy)
+        comparison = row.to_pair().comparison("a")
         for sample in range(settings.samples):
             # Both samples of an order lie side by side, so that the prompt's prefix is in the cache.
             tasks += [
-                Task(row.id, pair.comparison("a"), first, sample)
+                Task(row.id, comparison, first, sample)
                 for first in ("a", "b")
                 if (row.id, first == "a", sample) not in stored
             ]

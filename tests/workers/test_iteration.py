@@ -11,7 +11,7 @@ from judge.prompts import Assembler, load_encoder
 from judge.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
 from judge.templates import PAIRWISE_REASONING, POINTWISE
 from tests.scripted_vllm import hashed_margin
-from workers import finetune, pair
+from workers import pair
 from workers.batches import in_portions
 from workers.stage import run_stage
 
@@ -119,7 +119,7 @@ def test_what_is_trained_is_what_is_served_token_for_token(loop):
     row = loop.rows(select(PairRow))[0]
     seen = []
     judge = Judge.load(loop.store, loop.version, Backends([]), 4096, reasoning_tokens=64, field_tokens=64)
-    pair_ = finetune._pair(row)
+    pair_ = row.to_pair()
     encoder = load_encoder(loop.store.path(loop.version))
     assembler = Assembler(encoder, 4096)
 
