@@ -198,7 +198,7 @@ class Lease:
         The last stage's counts hold the iteration's final `status`.
         """
         row = self._row(session)
-        row.status, row.finished_at, row.lease_until = "done", func.now(), None
+        row.status, row.finished_at, row.lease_until, row.error = "done", func.now(), None, None
         row.done = row.total = max(row.done, row.total)
         iteration = get(session, self.iteration)
         iteration.counts = {**iteration.counts, self.stage: counts}

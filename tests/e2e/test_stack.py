@@ -1,6 +1,7 @@
 """The whole thing once: `judgesmith up` with the real vLLM and the real seed model, one iteration, a swap."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -8,14 +9,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from sqlalchemy import select
 
+from judge import database
 from judge.engine import free_port
+from judge.tables import InstructionRow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).parents[2]
@@ -101,6 +105,7 @@ def test_from_nothing_to_a_judge_that_has_taught_itself(stack: Stack) -> None:
     words = [PAIR["instruction"], "--a", PAIR["response_a"], "--b", PAIR["response_b"]]
     assert seed in stack.command("judge", "--instruction", *words)
 
+    wait_until(lambda: gathered(stack) == [PAIR["instruction"]])
     assert "328" in stack.command("ingest", str(ROOT / "examples" / "instructions.jsonl"))
     stack.command("iterate", "--profile", "smoke", "--wait")
     iteration = http.get("/admin/iterations/1").json()
@@ -129,6 +134,23 @@ def test_from_nothing_to_a_judge_that_has_taught_itself(stack: Stack) -> None:
 
     assert stack.stop() == []
     assert stack.process.returncode == 0
+
+
+def gathered(stack: Stack) -> list[str]:
+    """The instructions that the worker has taken from the stream into Postgres."""
+    address = json.loads((stack.home / "run" / "stack.json").read_text())["database_url"]
+    engine = database.connect(address)
+    with database.sessions(engine)() as session:
+        rows = session.scalars(select(InstructionRow).where(InstructionRow.source == "live")).all()
+    engine.dispose()
+    return [row.messages[-1]["content"] for row in rows]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 async def judge_through_a_promotion(url: str, version: str) -> list[httpx.Response]:
