@@ -2,12 +2,8 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 
 from redis.exceptions import RedisError
 from sqlalchemy import select
@@ -95,7 +91,7 @@ class Stack:
     def _prepare_model(self) -> None:
         if champion(self.sessions) is None:
             hint = "converting it, about 30 s" if self.settings.model == PACKAGED else "reading it"
-            with self.narrator.step(f"seed model ({self.settings.model})", hint), _importing_vllm():
+            with self.narrator.step(f"seed model ({self.settings.model})", hint):
                 version = convert_seed(self.settings, self.home.log_dir / "seed.log")
                 register_seed(self.sessions, self.store, version)
 
@@ -179,27 +175,6 @@ class Stack:
         if self._lesson:
             self._lesson.leave()
         self.supervisor.stop()
-
-
-@contextmanager
-def _importing_vllm() -> Iterator[None]:
-    """Import vLLM once on the side, and wait for it at the end of the block.
-
-    Fresh from the installer nothing is compiled to bytecode, and vLLM's three processes would all compile
-    it at once: half a minute, which fits beside the conversion of the seed model.
-    """
-    if find_spec("vllm") is None:
-        yield
-        return
-    modules = "vllm.entrypoints.launchers.api_server.entry, vllm.v1.worker.cpu_worker, vllm.v1.engine.core"
-    command = [sys.executable, "-c", f"import {modules}"]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
-        try:
-            yield
-        except BaseException:
-            process.kill()
-            raise
 
 
 def variables(settings: Settings) -> dict[str, str]:
