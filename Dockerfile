@@ -70,9 +70,10 @@ ENV PATH=/opt/judgesmith/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HF_HUB_DISABLE_TELEMETRY=1 \
     VLLM_NO_USAGE_STATS=1 \
+    JUDGESMITH_HOST=0.0.0.0 \
     JUDGESMITH_HOME=/var/lib/judgesmith
 # `python -m` looks for modules in the working directory first: it must not be one that the process can write to.
 WORKDIR /opt/judgesmith
 USER 10001:10001
 EXPOSE 8080
-CMD ["uvicorn", "--factory", "service.main:create_app", "--host", "0.0.0.0", "--port", "8080", "--timeout-graceful-shutdown", "60"]
+CMD ["python", "-m", "service"]

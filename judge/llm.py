@@ -67,7 +67,8 @@ class VLLM:
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=httpx.Timeout(timeout_s, connect=5.0),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
+            # vLLM closes idle connections after 5 s: give them up earlier, or a request may meet one closing.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2.0),
             transport=transport,
         )
 

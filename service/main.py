@@ -1,4 +1,4 @@
-"""The gateway: `uvicorn --factory service.main:create_app`. Its composition root is here."""
+"""The gateway: `python -m service`. Its composition root is here."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -107,9 +107,7 @@ class Stack:
     def _start_gateway(self) -> None:
         # A gateway that is up is not ready while its backend is away: that is no reason to restart it.
         client = Gateway(self.settings.gateway_url)
-        host, port = self.settings.host, str(self.settings.port)
-        options = ["--host", host, "--port", port, "--timeout-graceful-shutdown", "60", "--no-access-log"]
-        command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options]
+        command = [sys.executable, "-m", "service"]
         program = Program("gateway", lambda: self._launch(command), ready=client.alive, grace_s=65)
         self.supervisor.start(program)
         deadline = time.monotonic() + _READY_S

@@ -7,11 +7,20 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from service.__main__ import KEEP_ALIVE_S
+
 
 @contextmanager
 def serve(app: ASGIApp, *, lifespan: str = "on") -> Iterator[str]:
     """Yield the URL; shut down as on SIGTERM at the end of the block."""
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan=lifespan, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        port=0,
+        log_level="error",
+        lifespan=lifespan,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

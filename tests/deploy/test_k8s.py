@@ -12,6 +12,7 @@ import yaml
 
 from judge import engine
 from judge.settings import Settings
+from service.__main__ import GRACE_S
 
 Resource = dict[str, Any]
 Labels = Mapping[str, str]
@@ -155,10 +156,9 @@ def test_nothing_is_killed_while_it_drains(
 
     gateway = containers["gateway/gateway"]
     pause = int(gateway["lifecycle"]["preStop"]["exec"]["command"][-1])
-    drain = int(gateway["command"][gateway["command"].index("--timeout-graceful-shutdown") + 1])
     line = engine.command(Path("model"), host="127.0.0.1", port=8000, max_model_len=4096)
 
-    assert grace("gateway") > pause + drain
+    assert grace("gateway") > pause + GRACE_S
     assert grace("backend") > int(line[line.index("--shutdown-timeout") + 1])
     assert grace("worker-stages") > 120
     assert grace("worker-gather") > 120
