@@ -6,8 +6,8 @@ import uvicorn
 
 from judge.settings import Settings
 
-# Longer than clients and proxies keep an idle connection (httpx 5 s, nginx 60 s): the side that would send the
-# next request must be the one that closes first, or that request meets a connection that is just closing.
+# Longer than clients and proxies keep an idle connection (httpx 5 s, nginx 60 s): the side that would send
+# the next request must be the one that closes first, or that request meets a closing connection.
 KEEP_ALIVE_S = 75
 # What may still be running when it stops: a decision of many reasoned votes.
 GRACE_S = 60

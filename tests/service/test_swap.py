@@ -61,7 +61,7 @@ def test_64_at_once_during_promotions_none_fails_and_none_is_mixed(world):
         answers = []
 
         async def caller():
-            # A client each, as 64 users have: httpx's pool may close a connection that it has just given away.
+            # A client each, as 64 users have: httpx's pool may close a connection it has just given away.
             async with httpx.AsyncClient(base_url=world.url, timeout=60, verify=False) as client:
                 while not over.is_set():
                     answers.append(await client.post("/judge/pairwise", json=PAIR))
