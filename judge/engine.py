@@ -47,6 +47,8 @@ def command(model: Path, *, host: str, port: int, max_model_len: int, max_num_se
         # On CPUs a seeded request whose prompt is read in more than one chunk kills the engine of
         # vLLM 0.32 ("CPU Generator does not use offset"): read every prompt in one.
         line += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max_model_len)]
+        # The worker inside the engine's process; see `environment`.
+        line += ["--distributed-executor-backend", "uni"]
     return line
 
 
@@ -66,6 +68,8 @@ def environment(kv_cache_gib: int = 1) -> dict[str, str]:
             "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+            # One process for engine core and worker: each process imports torch and vLLM anew.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             # Even in eager mode a request for log-probabilities compiles a small kernel, and the engine
             # dies where there is no C++ compiler.
             "TORCH_COMPILE_DISABLE": "1",

@@ -38,7 +38,6 @@ class Completion:
     """One sampled completion and the weights that wrote it."""
 
     text: str
-    token_ids: tuple[int, ...]
     finished: bool
     weights: str
     usage: Usage
@@ -113,7 +112,6 @@ class VLLM:
         choice = answer["choices"][0]
         return Completion(
             text=choice["text"],
-            token_ids=tuple(choice["token_ids"] or ()),
             finished=choice["finish_reason"] == "stop",
             weights=_weights(choice),
             usage=_usage(answer),

@@ -26,11 +26,6 @@ class LabelRead:
         """Log-odds of the first label against the second."""
         return self.logprobs[0] - self.logprobs[1]
 
-    @property
-    def mass(self) -> float:
-        """Share of probability on the labels; near 0 the model was about to write something else."""
-        return min(1.0, sum(math.exp(value) for value in self.logprobs))
-
 
 @dataclass(frozen=True, slots=True)
 class Calibration:

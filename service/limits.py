@@ -1,8 +1,12 @@
-"""Refusing request bodies that are too large, before they are read into memory."""
+"""Refusing what is too much: large bodies before they are read, decisions before they begin."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import problem
+from service.metrics import Metrics
+from service.problems import Overloaded, problem
 
 
 class _TooLarge(Exception):
@@ -47,3 +51,29 @@ class BodyLimit:
                 raise
             detail = f"the body may have {self._max} bytes; send less at a time"
             await problem("too-large", 413, "The body is too large", detail)(scope, receive, send)
+
+
+class Admission:
+    """Decisions in progress in this gateway, up to a limit."""
+
+    def __init__(self, limit: int, metrics: Metrics) -> None:
+        self._limit = limit
+        self._metrics = metrics
+        self._running = 0
+        metrics.in_progress.set_function(lambda: self._running)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Count one decision while the block runs.
+
+        Raises:
+            Overloaded: the limit is reached; answered with `Retry-After`, before any work was done.
+        """
+        if self._running >= self._limit:
+            self._metrics.shed.inc()
+            raise Overloaded(f"{self._limit} decisions are in progress; try again")
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1

@@ -14,7 +14,7 @@ from judge.versions import VersionStore
 from service import problems
 from service.auth import Authenticator
 from service.champion import Champion
-from service.limits import BodyLimit
+from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
 from service.routes import anchors, instructions, iterations, judging, models, operations
@@ -40,8 +40,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
         )
         recorder = Recorder(sessions, redis, settings.capture_max, metrics)
+        admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
-        app.state.judgesmith = State(settings, sessions, redis, champion, swapper, recorder, metrics)
+        app.state.judgesmith = State(
+            settings, sessions, redis, champion, swapper, recorder, admission, metrics
+        )
         await champion.start()
         await recorder.start()
         try:

@@ -9,6 +9,7 @@ from judge.database import Sessions
 from judge.settings import Settings
 from judge.swap import Swapper
 from service.champion import Champion
+from service.limits import Admission
 from service.metrics import Metrics
 from service.recorder import Recorder
 
@@ -23,6 +24,7 @@ class State:
     champion: Champion
     swapper: Swapper
     recorder: Recorder
+    admission: Admission
     metrics: Metrics
 
 

@@ -6,6 +6,7 @@ safetensors or GGUF only, and no code that comes with a model is run.
 """
 
 import fcntl
+import functools
 import os
 import shutil
 import sys
@@ -112,6 +113,7 @@ def _convert(source: Source, folder: Path) -> Any:
     if source.gguf:
         from transformers import GgufConfig
 
+        _read_gguf_once()
         # Without dequantizing, the quantized tensors are kept, which cannot be saved.
         options = {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
         options["dtype"] = torch.float32
@@ -122,6 +124,16 @@ def _convert(source: Source, folder: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, **gguf)
     tokenizer.save_pretrained(folder)
     return network
+
+
+def _read_gguf_once() -> None:
+    """Halve the conversion, in this process: transformers parses the file for the config, for the weights and
+    for the tokenizer, and builds the same map of tensor names for each tensor.
+    """
+    import gguf
+
+    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
+    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
 
 
 def measure_probe(folder: Path, network: Any) -> Probe:

@@ -9,7 +9,6 @@ with a manifest that says which strategy serves and how it is calibrated.
 import asyncio
 import hashlib
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,16 +25,16 @@ from judge.engine import Engine, free_port
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.prompts import Assembler, load_encoder
-from judge.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
+from judge.scoring import STRATEGIES, Calibration
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.templates import PAIRWISE_DIRECT
 from judge.verdict import Verdict
-from judge.versions import Manifest, Probe, StrategyCalibration
+from judge.versions import Manifest, Probe
 from workers.batches import in_portions
+from workers.seal import FIT, HELD_OUT, seal
 from workers.stage import Stage
 
-FIT, HELD_OUT = "held_out_fit", "held_out"
 _FIT_SHARE = 0.35
 Sets = dict[str, list[LabeledPair]]
 
@@ -142,57 +141,6 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
     return sorted(outcomes, key=lambda outcome: outcome.item)
 
 
-def seal(stage: Stage, probe: Probe) -> Manifest:
-    """Name the candidate by its content and move it into the version store."""
-    with stage.lease.transaction() as session:
-        rows = list(
-            session.scalars(select(EvaluationRow).where(EvaluationRow.iteration_id == stage.iteration))
-        )
-        iteration = session.get(IterationRow, stage.iteration)
-        assert iteration is not None
-        training = {"profile": stage.profile, "settings": iteration.settings, **iteration.counts["finetune"]}
-    measured = {(row.role, row.dataset, row.strategy): row for row in rows}
-    fits = {name: _fit(measured[("candidate", FIT, name)]) for name in STRATEGIES}
-    strategy = best_strategy(measured, "candidate")
-    metrics = {
-        dataset: {
-            how: row.metrics
-            for (role, name, how), row in measured.items()
-            if (role, name) == ("candidate", dataset)
-        }
-        for dataset in sorted({row.dataset for row in rows})
-    }
-    folder = stage.folder / "candidate"
-    copy = stage.folder / "sealing"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(folder, copy)
-    return stage.store.add(
-        copy,
-        origin=f"iteration {stage.iteration}",
-        parent=stage.seed_version,
-        judged_by=stage.judged_by,
-        strategy=strategy,
-        calibration={
-            name: StrategyCalibration(temperature=fit.temperature, tie_band=fit.tie_band, pairs=fit.pairs)
-            for name, fit in fits.items()
-        },
-        field_tokens=stage.settings.field_tokens,
-        probe=probe,
-        metrics=metrics,
-        training=training,
-    )
-
-
-def best_strategy(measured: dict[tuple[str, str, str], EvaluationRow], role: str) -> Strategy:
-    """The direct strategy that is right more often on the share kept for fitting; pairwise if equal."""
-
-    def score(strategy: Strategy) -> float:
-        share = measured[(role, FIT, strategy)].metrics.get("consistent_accuracy")
-        return float(share[0]) if share else 0.0
-
-    return max(STRATEGIES, key=score)
-
-
 async def make_probe(judge: Judge, server: VLLM) -> Probe:
     """A fixed question and this version's answer, for the check after a swap."""
     comparison = Comparison(Instruction.of("Name a color."), "Blue.", "The number seven.")
@@ -283,11 +231,6 @@ def _stored(stage: Stage) -> set[tuple[str, str, str]]:
             )
         )
         return {(role, dataset, strategy) for role, dataset, strategy in rows}
-
-
-def _fit(row: EvaluationRow) -> Calibration:
-    odds = [item["log_odds"] for item in row.items]
-    return fit_temperature(odds, [True] * len(odds)) if odds else Calibration()
 
 
 def _preferred_first(pair: LabeledPair) -> LabeledPair:

@@ -12,7 +12,7 @@ from judge.pointer import read_pointer
 from judge.statistics import Outcome
 from judge.swap import Swapper
 from judge.tables import EvaluationRow, IterationRow
-from workers.evaluate import HELD_OUT, best_strategy
+from workers.seal import HELD_OUT, best_strategy
 from workers.stage import Stage
 
 

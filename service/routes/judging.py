@@ -2,8 +2,6 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -14,7 +12,6 @@ from judge.judging import Judge
 from judge.keys import Principal
 from judge.voting import Decision, Rating
 from service.auth import allow
-from service.problems import Overloaded
 from service.schemas import (
     OrderAnswer,
     PairwiseAnswer,
@@ -43,7 +40,7 @@ async def pairwise(
             comparison, votes=request.votes, allow_tie=request.allow_tie, seed=request.seed
         )
 
-    async with admitted(app):
+    with app.admission.enter():
         started = time.perf_counter()
         decision = await app.champion.decide(request.version, work)
         elapsed = time.perf_counter() - started
@@ -85,7 +82,7 @@ async def single(
             return await judge.rate_directly(instruction, request.response)
         return await judge.rate(instruction, request.response, votes=request.votes, seed=request.seed)
 
-    async with admitted(app):
+    with app.admission.enter():
         started = time.perf_counter()
         rating = await app.champion.decide(request.version, work)
         elapsed = time.perf_counter() - started
@@ -103,21 +100,6 @@ async def single(
         critique=rating.critique,
         **_tail(rating, elapsed),
     )
-
-
-@asynccontextmanager
-async def admitted(app: State) -> AsyncIterator[None]:
-    """Count a decision in progress; shed it where there are too many.
-
-    Raises:
-        Overloaded: with `Retry-After`, before any work was done.
-    """
-    gauge = app.metrics.in_progress
-    if gauge._value.get() >= app.settings.max_concurrent_decisions:
-        app.metrics.shed.inc()
-        raise Overloaded(f"{app.settings.max_concurrent_decisions} decisions are in progress; try again")
-    with gauge.track_inprogress():
-        yield
 
 
 def _row(

@@ -33,10 +33,6 @@ def test_a_judge_that_only_prefers_a_position_is_even(first, second):
     assert pairwise_log_odds(read, read) == 0
 
 
-def test_the_label_mass_says_how_sure_the_model_was_of_answering_at_all():
-    assert LabelRead((math.log(0.3), math.log(0.2))).mass == pytest.approx(0.5)
-
-
 def test_a_band_around_one_half_is_a_tie_only_where_ties_are_allowed():
     calibration = Calibration(temperature=1.0, tie_band=0.1)
 
