@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import IO, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -107,7 +107,7 @@ def install(choice: str, dev: bool) -> None:
             prepare_venv(lock)
             install_locked(lock, guard)
             say("Installing Judgesmith itself ...")
-            run_pip(["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], guard)
+            run_pips([["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]], guard)
             STAMP.write_text(complete_stamp(lock, dev=False))
         if dev:
             clear_leftovers()
@@ -342,7 +342,12 @@ def install_locked(lock: str, guard: int) -> None:
     torch = re.search(r"^torch==\S+\+cpu\b.*?(?=^\S)", text, re.MULTILINE | re.DOTALL)
     if torch:
         install_torch(torch.group(0), progress, guard)
-    install_requirements(lock_file(lock), [], progress, guard)
+    # Two pips at once: pip itself keeps to one core, and takes most of the time of a first start.
+    pieces = re.findall(r"^[a-z0-9].*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    files = [SCRATCH / f"{lock}-{half}.txt" for half in (1, 2)]
+    for half, file in enumerate(files):
+        file.write_text("".join(pieces[half::2]))
+    install_requirements(files, [], progress, guard)
     progress.finish()
 
 
@@ -354,53 +359,53 @@ def install_torch(requirement: str, progress: Progress, guard: int) -> None:
     file = SCRATCH / "torch.txt"
     file.write_text(requirement)
     try:
-        install_requirements(file, [], progress, guard)
+        install_requirements([file], [], progress, guard)
     except PipError as error:
         if "No matching distribution found" not in error.output or OFFLINE.search(error.output):
             raise
-        install_requirements(file, ["--extra-index-url", TORCH_CPU_INDEX], progress, guard)
+        install_requirements([file], ["--extra-index-url", TORCH_CPU_INDEX], progress, guard)
 
 
-def install_requirements(file: Path, options: list[str], progress: Progress, guard: int) -> None:
+def install_requirements(files: list[Path], options: list[str], progress: Progress, guard: int) -> None:
     # Not compiled: Python does that on the first start for the modules it needs, in a third of the time.
     # No dependencies: the lock is complete, and leaves out what some packages ask for (overrides.txt).
-    command = ["install", "--no-compile", "--no-deps", "--require-hashes", "--requirement", str(file)]
-    run_pip(command + options, guard, progress)
+    command = ["install", "--no-compile", "--no-deps", "--require-hashes", *options, "--requirement"]
+    run_pips([[*command, str(file)] for file in files], guard, progress)
 
 
-def run_pip(command: list[str], guard: int, progress: Progress | None = None) -> None:
-    """Runs pip with its output in the log; raises PipError with its last words when it fails."""
-    settings = {"TMPDIR": str(SCRATCH), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+def run_pips(commands: list[list[str]], guard: int, progress: Progress | None = None) -> None:
+    """Runs pips at the same time, with their output in the log; raises PipError when one fails."""
     with LOG.open("ab") as log:
-        log.write(f"\n$ pip {' '.join(command)}\n".encode())
-        log.flush()
         begin = log.tell()
-        process = subprocess.Popen(
-            [str(VENV_PYTHON), "-I", "-u", "-m", "pip", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **settings},
-            pass_fds=[guard],
-        )
+        for command in commands:
+            log.write(f"\n$ pip {' '.join(command)}\n".encode())
+        log.flush()
+        processes = [start_pip(command, guard, log) for command in commands]
         try:
-            wait_for(process, begin, progress)
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-    if process.returncode != 0:
+            while any(process.poll() is None for process in processes):
+                if any(process.poll() for process in processes):
+                    break  # one has failed: what the others do is no use now
+                time.sleep(0.2)
+                if progress:
+                    progress.update(log_text(begin))
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait()
+    if any(process.returncode for process in processes):
         raise PipError(log_text(begin))
 
 
-def wait_for(process: subprocess.Popen[bytes], begin: int, progress: Progress | None) -> None:
-    while True:
-        try:
-            process.wait(timeout=0.5)
-            return
-        except subprocess.TimeoutExpired:
-            if progress:
-                progress.update(log_text(begin))
+def start_pip(command: list[str], guard: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    settings = {"TMPDIR": str(SCRATCH), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    return subprocess.Popen(
+        [str(VENV_PYTHON), "-I", "-u", "-m", "pip", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **settings},
+        pass_fds=[guard],
+    )
 
 
 def log_text(begin: int) -> str:
