@@ -33,7 +33,7 @@ class Instruction:
         return cls((Message("user", text),))
 
     @classmethod
-    def from_json(cls, messages: Iterable[Mapping[str, Any]]) -> "Instruction":
+    def from_json(cls, messages: Iterable[Any]) -> "Instruction":
         """Build from `[{"role", "content"}, …]`.
 
         Raises:
@@ -41,6 +41,8 @@ class Instruction:
         """
         turns = []
         for index, message in enumerate(messages):
+            if not isinstance(message, Mapping):
+                raise InvalidInput(Fault(f"messages.{index}", "must be an object with role and content"))
             role, content = message.get("role"), message.get("content")
             if role not in ("system", "user", "assistant"):
                 raise InvalidInput(Fault(f"messages.{index}.role", "must be system, user or assistant"))

@@ -14,6 +14,8 @@ def _not_blank(text: str) -> str:
         raise ValueError("must not be empty")
     if "\x00" in text:
         raise ValueError("must not hold a NUL character")
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("must not hold half of a surrogate pair")
     return text
 
 
