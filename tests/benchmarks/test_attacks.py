@@ -124,6 +124,11 @@ BAD_LINES = [
     ('{"instruction": "x", "response_a": "y", "response_b": "z", "label": "c"}', "line 2: label", "a, b or"),
     ('{"response_a": "y", "response_b": "z", "label": "a"}', "line 2: instruction", "give"),
     ("{", "line 2", "not JSON"),
+    (
+        '{"messages": ["x"], "response_a": "y", "response_b": "z", "label": "a"}',
+        "line 2: messages.0",
+        "an object with role",
+    ),
 ]
 
 
