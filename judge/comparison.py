@@ -46,9 +46,9 @@ class Instruction:
             role, content = message.get("role"), message.get("content")
             if role not in ("system", "user", "assistant"):
                 raise InvalidInput(Fault(f"messages.{index}.role", "must be system, user or assistant"))
-            if not isinstance(content, str) or not content.strip():
-                raise InvalidInput(Fault(f"messages.{index}.content", "must be a non-empty string"))
-            turns.append(Message(role, content))
+            if reason := flaw(content):
+                raise InvalidInput(Fault(f"messages.{index}.content", reason))
+            turns.append(Message(role, str(content)))
         if not turns or turns[-1].role != "user":
             raise InvalidInput(Fault("messages", "the last message must be the user's"))
         return cls(tuple(turns))
@@ -96,6 +96,19 @@ class PreferencePair:
         if chosen_side == "a":
             return Comparison(self.instruction, self.chosen, self.rejected)
         return Comparison(self.instruction, self.rejected, self.chosen)
+
+
+def flaw(text: object) -> str | None:
+    """Why something cannot be taken as a text, or None: neither Postgres nor a tokenizer takes everything."""
+    if not isinstance(text, str) or not text.strip():
+        return "must be a non-empty string"
+    if "\x00" in text:
+        return "must not hold a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "must not hold half of a surrogate pair"
+    return None
 
 
 def fold(text: str) -> str:
