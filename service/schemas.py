@@ -5,19 +5,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from judge.comparison import Comparison, Instruction, Message
+from judge.comparison import Comparison, Instruction, Message, flaw
 from judge.profiles import Profile
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    if "\x00" in text:
-        raise ValueError("must not hold a NUL character")
+def _sound(text: str) -> str:
+    if reason := flaw(text):
+        raise ValueError(reason)
     return text
 
 
-Text = Annotated[str, AfterValidator(_not_blank)]
+Text = Annotated[str, AfterValidator(_sound)]
 
 
 class Strict(BaseModel):

@@ -1,6 +1,7 @@
 """`/judge/*`: what is answered, what is refused, what is recorded."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -166,6 +167,17 @@ def test_a_malformed_request_is_answered_with_the_field(world, change, field, hi
     assert problem["errors"][0]["field"] == field
     assert hint in problem["errors"][0]["reason"]
     assert stored(world) == []
+
+
+@pytest.mark.parametrize("field", ["instruction", "response_b"])
+def test_half_of_a_surrogate_pair_is_refused_and_not_a_defect(world, field):
+    body = json.dumps(PAIR | {field: "a\ud800"})
+
+    answer = world.http.post("/judge/pairwise", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+    assert "surrogate" in answer.json()["errors"][0]["reason"]
 
 
 def test_a_text_that_does_not_fit_is_named(world):
