@@ -3,16 +3,21 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache as cached
+from functools import partial
 
 from fastapi import FastAPI
 
 from judge import database, queue
 from judge.llm import Backends
+from judge.scenarios import ScenarioClassifier, builtin
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.versions import VersionStore
+from judge.voting import Decision, Rating
 from service import problems
 from service.auth import Authenticator
+from service.cache import Cache, Memo
 from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
@@ -40,10 +45,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
         )
         recorder = Recorder(sessions, redis, settings.capture_max, metrics)
+        cache = Cache(settings.redis_url, settings.cache_s, metrics)
+        folder = settings.scenario_classifier
+        classifier = partial(ScenarioClassifier.load, folder) if folder else builtin
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
         app.state.judgesmith = State(
-            settings, sessions, redis, champion, swapper, recorder, admission, metrics
+            settings,
+            sessions,
+            redis,
+            champion,
+            swapper,
+            recorder,
+            metrics,
+            admission,
+            cache,
+            Memo(cache, Decision),
+            Memo(cache, Rating),
+            cached(classifier),
         )
         await champion.start()
         await recorder.start()
@@ -52,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await recorder.stop()
             await champion.stop()
+            await cache.aclose()
             await backends.aclose()
             redis.close()
             engine.dispose()

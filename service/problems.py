@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents, with a stable `type` for each kind."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -74,8 +75,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+def problem_of(error: Exception) -> dict[str, Any]:
+    """The problem document of an error that comes when an answer has begun, in a stream."""
+    answer = _answer(error)
+    if answer is None:
+        logger.error("failed in the middle of an answer", exc_info=error)
+        answer = problem("error", 500, "Unexpected error", "this is a defect; the log has the details")
+    found: dict[str, Any] = json.loads(bytes(answer.body))
+    return found
+
+
 async def _known(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, JudgesmithError)
+    return _answer(error) or await _unexpected(request, error)
+
+
+def _answer(error: Exception) -> JSONResponse | None:
     if isinstance(error, Unauthorized):
         return problem(error.slug, 401, "A key is needed", str(error), headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, Forbidden):
@@ -85,7 +99,7 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
             faults = error.faults if isinstance(error, InvalidInput) else ()
             headers = {"Retry-After": "2"} if status == 503 else {}
             return problem(error.slug, status, title, str(error), faults, headers)
-    return await _unexpected(request, error)
+    return None
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

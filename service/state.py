@@ -1,13 +1,17 @@
 """What the routes of one application work with; made by `service.main`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
 from redis import Redis
 
 from judge.database import Sessions
+from judge.scenarios import ScenarioClassifier
 from judge.settings import Settings
 from judge.swap import Swapper
+from judge.voting import Decision, Rating
+from service.cache import Cache, Memo
 from service.champion import Champion
 from service.limits import Admission
 from service.metrics import Metrics
@@ -24,8 +28,12 @@ class State:
     champion: Champion
     swapper: Swapper
     recorder: Recorder
-    admission: Admission
     metrics: Metrics
+    admission: Admission
+    cache: Cache
+    decisions: Memo[Decision]
+    ratings: Memo[Rating]
+    classifier: Callable[[], ScenarioClassifier]
 
 
 def state(request: Request) -> State:
