@@ -71,7 +71,7 @@ def classifiers(train: Rows) -> Iterator[tuple[str, ScenarioClassifier]]:
     """What is compared, one at a time."""
     texts, labels = [text for text, _ in train], [label for _, label in train]
     own_texts, own_labels = examples()
-    yield "built in (nothing of the file seen)", builtin()
+    yield "built in (fitted on nothing of the file)", builtin()
     yield "fitted on the train part", ScenarioClassifier.fit(texts, labels)
     both = ScenarioClassifier.fit([*texts, *own_texts], [*labels, *own_labels])
     yield "fitted on the train part and the built-in examples", both
