@@ -48,10 +48,11 @@ class ScenarioClassifier:
         weights: Array,
         offsets: Array,
     ) -> None:
-        """`weights`: labels × features; `offsets`: one a label."""
+        """`weights`: features × labels; `offsets`: one a label."""
         self.labels = tuple(labels)
         self._vectorizers = vectorizers
-        self._weights = weights
+        # In this order and with the type of the features: scipy would copy all of it for each text otherwise.
+        self._weights = np.ascontiguousarray(weights)
         self._offsets = offsets
 
     @classmethod
@@ -69,9 +70,9 @@ class ScenarioClassifier:
         features = hstack([vectorizer.fit_transform(shortened) for vectorizer in vectorizers], format="csr")
         # Scenarios differ much in how often they come; balanced, the rare ones count as well.
         model = LinearSVC(class_weight="balanced", random_state=0).fit(features, labels)
-        weights, offsets = model.coef_.astype(np.float32), model.intercept_.astype(np.float32)
-        if len(known) == 2:  # then scikit-learn has one row, for the second label
-            weights, offsets = np.vstack([-weights, weights]), np.concatenate([-offsets, offsets])
+        weights, offsets = model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
+        if len(known) == 2:  # then scikit-learn has one column, for the second label
+            weights, offsets = np.hstack([-weights, weights]), np.concatenate([-offsets, offsets])
         return cls(known, vectorizers, weights, offsets)
 
     def predict(self, text: str, threshold: float = THRESHOLD) -> tuple[str, float]:
@@ -82,7 +83,7 @@ class ScenarioClassifier:
         """`predict` for many texts at once."""
         shortened = [shorten(text) for text in texts]
         features = hstack([vectorizer.transform(shortened) for vectorizer in self._vectorizers], format="csr")
-        shares = softmax(SHARPNESS * (features @ self._weights.T + self._offsets), axis=1)
+        shares = softmax(SHARPNESS * (features @ self._weights + self._offsets), axis=1)
         best = shares.argmax(axis=1)
         found = [(self.labels[index], float(row[index])) for index, row in zip(best, shares, strict=True)]
         return [(label if share >= threshold else DEFAULT, share) for label, share in found]
@@ -92,7 +93,7 @@ class ScenarioClassifier:
         folder.mkdir(parents=True, exist_ok=True)
         terms = [list(vectorizer.get_feature_names_out()) for vectorizer in self._vectorizers]
         content = {"labels": self.labels, "words": terms[0], "openings": terms[1]}
-        (folder / "classifier.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        (folder / "classifier.json").write_text(json.dumps(content), encoding="utf-8")
         words, openings = (vectorizer.idf_ for vectorizer in self._vectorizers)
         arrays = {"weights": self._weights, "offsets": self._offsets, "words": words, "openings": openings}
         np.savez_compressed(folder / "classifier.npz", **arrays)
@@ -114,7 +115,7 @@ class ScenarioClassifier:
         except (*_UNREADABLE, InvalidInput) as wrong:
             raise BadModel(f"{folder} holds no scenario classifier: {wrong}") from wrong
         features = len(content["words"]) + len(content["openings"])
-        if weights.shape != (len(labels), features) or offsets.shape != (len(labels),):
+        if weights.shape != (features, len(labels)) or offsets.shape != (len(labels),):
             raise BadModel(f"{folder}: the parts of the scenario classifier do not fit together")
         return cls(labels, (words, openings), weights, offsets)
 
@@ -141,12 +142,17 @@ def shorten(text: str) -> str:
 
 
 def _words() -> TfidfVectorizer:
-    return TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", sublinear_tf=True)
+    return TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\b\w+\b", sublinear_tf=True, dtype=np.float32)
 
 
 def _openings() -> TfidfVectorizer:
     return TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True, preprocessor=_opening
+        analyzer="char_wb",
+        ngram_range=(2, 5),
+        min_df=2,
+        sublinear_tf=True,
+        preprocessor=_opening,
+        dtype=np.float32,
     )
 
 

@@ -1,5 +1,7 @@
 """Criteria by scenario and by preset."""
 
+from pathlib import Path
+
 import pytest
 
 from judge.errors import InvalidInput
@@ -143,3 +145,10 @@ def test_a_rubric_says_where_it_comes_from():
 )
 def test_the_language_of_a_text(text, language):
     assert detect_language(text) == language
+
+
+def test_the_documentation_shows_the_presets_as_they_are():
+    shown = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+
+    assert all("\n".join(preset_rubric(name, "en").lines()) in shown for name in presets())
+    assert all(f"`{name}`" in shown for name in scenarios())
