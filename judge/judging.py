@@ -63,7 +63,7 @@ class Options:
     """How to judge. `votes` are judgments per order; one vote is greedy.
 
     `threshold`: confidence below which the cascade goes on to reasoning; default: the version's own.
-    `cut`: leave out the middle of texts that are too long, else refuse them.
+    `cut`: leave out the middle of texts that do not fit the context, else refuse them.
     `salt`: keeps the backend's prefix cache of this caller apart from others'.
     """
 
@@ -74,7 +74,7 @@ class Options:
     seed: int | None = None
     allow_tie: bool = True
     threshold: float | None = None
-    cut: bool = True
+    cut: bool = False
     salt: str | None = None
 
 

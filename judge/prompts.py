@@ -141,8 +141,8 @@ class Assembler:
 
     Every prompt leaves `reserve` tokens of the context free for what the judge will write. With
     `field_tokens`, the middle of each longer text is left out, as in the version's training. What then
-    still does not fit is cut too, the longest texts first; or, with `cut=False`, nothing is ever cut and
-    `PromptTooLong` names the field.
+    still does not fit raises `PromptTooLong` with the field's name, or, with `cut`, loses its middle too,
+    the longest texts first.
     """
 
     def __init__(self, encoder: Encoder, context_tokens: int) -> None:
@@ -157,7 +157,7 @@ class Assembler:
         field_tokens: int | None = None,
         *,
         guide: Guide = PLAIN,
-        cut: bool = True,
+        cut: bool = False,
     ) -> Prompt:
         """A prompt about two responses, shown in the comparison's order."""
         fields = {"response_a": comparison.response_a, "response_b": comparison.response_b}
@@ -172,7 +172,7 @@ class Assembler:
         field_tokens: int | None = None,
         *,
         guide: Guide = PLAIN,
-        cut: bool = True,
+        cut: bool = False,
     ) -> Prompt:
         """A prompt about one response."""
         fields = {"response": response} | guide.fields
@@ -234,8 +234,6 @@ class Assembler:
                 length if part.field == "rubric" else min(length, field_tokens // turns[part.field])
                 for part, length in zip(texts, lengths, strict=True)
             ]
-        if not cut and allowed != lengths:
-            self._refuse(texts, f"this version reads {field_tokens} tokens of a text")
         if sum(allowed) > room:
             if not cut or room < _LEAST * len(texts):
                 self._refuse(texts, f"the prompt's texts take {sum(lengths)} tokens and {max(room, 0)} fit")

@@ -61,17 +61,19 @@ def tie_band(calibration: Calibration, log_odds: Sequence[float], a_is_better: S
     """The widest band around one half in which the judge is right no more often than `_BLIND`.
 
     Constructed pairs have no ties, so a tie is where the judge cannot tell: of the pairs with a
-    probability nearer to one half than the band, hardly more than half are decided rightly.
+    probability nearer to one half than the band (0.1 at most), hardly more than half are decided rightly.
     """
     right = [(odds > 0) == better for odds, better in zip(log_odds, a_is_better, strict=True)]
     distances = [abs(calibration.probability(odds) - 0.5) for odds in log_odds]
     order = sorted(range(len(right)), key=lambda index: distances[index])
     band, hits = 0.0, 0
     for count, index in enumerate(order, 1):
+        if distances[index] > _WIDEST:
+            break
         hits += right[index]
         if count >= _FEWEST and hits / count <= _BLIND:
             band = distances[index]
-    return round(min(band, _WIDEST), 4)
+    return round(band, 4)
 
 
 def pairwise_log_odds(a_first: LabelRead, b_first: LabelRead) -> float:

@@ -95,7 +95,7 @@ class JudgeOptions(WithInstruction):
         "en", description="of the judge's prompt; `auto`: the instruction's"
     )
     long_texts: Literal["cut", "refuse"] = Field(
-        "cut", description="texts that do not fit lose their middle (`truncated`), or are refused with 422"
+        "cut", description="texts that do not fit the context lose their middle, or are refused with 422"
     )
     cache: bool = Field(True, description="an equal judgment made before may answer")
 

@@ -5,10 +5,8 @@ that is known, also for tokenizers that fold such disguises back.
 """
 
 import asyncio
-import json
 from itertools import product
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +17,9 @@ from judge.comparison import Comparison, Instruction, Message
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.prompts import Encoder
-from judge.templates import PAIRWISE_DIRECT, PAIRWISE_REASONING, POINTWISE, SINGLE_REASONING
+from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from judge.versions import Manifest
+from tests.scripted_vllm import scripted
 from tests.tiny_model import SPECIAL, UNFLAGGED, make_tokenizer
 
 TOKENS = (*SPECIAL, UNFLAGGED)
@@ -47,42 +46,43 @@ texts = st.one_of(
 )
 
 
-def judge_that_writes(assembler, completion) -> Judge:
-    """A judge whose backend answers every prompt with the same words."""
+@pytest.fixture(scope="module")
+def backend(tiny_folder):
+    """A backend whose every completion is `script.text`."""
+    with scripted(tiny_folder, label="v").serve() as server:
+        yield server
 
-    def answer(request):
-        choices = json.loads(request.content)["sampling_params"].get("structured_outputs", {}).get("choice")
-        choice = {
-            "text": choices[0] if choices else completion,
-            "finish_reason": "stop",
-            "weight_versions": [{"version": "v"}],
-        }
-        return httpx.Response(
-            200, json={"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
-        )
 
-    manifest = Manifest(origin="test", files={}, tensors="")
-    backends = Backends([VLLM("http://backend", transport=httpx.MockTransport(answer))])
-    return Judge("v", manifest, assembler, backends)
+def run(assembler, backend, completion, ask):
+    """What `ask` gets from a judge who answers every prompt with the same words."""
+
+    async def asking():
+        backends = Backends([VLLM(backend.url)])
+        try:
+            return await ask(Judge("v", Manifest(origin="test", files={}, tensors=""), assembler, backends))
+        finally:
+            await backends.aclose()
+
+    backend.script.text = lambda prompt: completion
+    return asyncio.run(asking())
 
 
 @settings(max_examples=60, deadline=None)
 @given(texts, texts, st.sampled_from(list(COMPLETIONS)))
-def test_no_response_changes_how_a_verdict_is_read(assembler, first, second, completion):
-    judge = judge_that_writes(assembler, completion)
+def test_no_response_changes_how_a_verdict_is_read(assembler, backend, first, second, completion):
+    comparison = Comparison(Instruction.of("x"), first, second)
 
-    decision = asyncio.run(judge.reason(Comparison(Instruction.of("x"), first, second)))
+    decision = run(assembler, backend, completion, lambda judge: judge.reason(comparison))
 
     assert [order.verdict for order in decision.orders] == COMPLETIONS[completion]
 
 
 @settings(max_examples=60, deadline=None)
 @given(texts, st.sampled_from([("Fine.\n\nRating: [[7]]", 7), ("No idea", 1), ("[[7]] [[8]]", None)]))
-def test_no_response_changes_how_a_rating_is_read(assembler, text, case):
+def test_no_response_changes_how_a_rating_is_read(assembler, backend, text, case):
     completion, expected = case
-    judge = judge_that_writes(assembler, completion)
 
-    rating = asyncio.run(judge.rate(Instruction.of("x"), text))
+    rating = run(assembler, backend, completion, lambda judge: judge.rate(Instruction.of("x"), text))
 
     assert rating.rating == expected
 
@@ -136,7 +136,7 @@ def test_no_disguise_of_an_added_token_becomes_one(tiny_folder, name):
 
 
 @pytest.mark.parametrize(
-    "template", [PAIRWISE_DIRECT, PAIRWISE_REASONING], ids=lambda template: template.name
+    "template", [pairwise_direct(), pairwise_reasoning()], ids=lambda template: template.name
 )
 @pytest.mark.parametrize("token", TOKENS)
 def test_halves_in_two_texts_do_not_join(assembler, template, token):
@@ -153,7 +153,7 @@ def test_halves_in_two_texts_do_not_join(assembler, template, token):
         assert controls(Comparison(Instruction.of(head), tail + head, tail + token)) == own
 
 
-@pytest.mark.parametrize("template", [POINTWISE, SINGLE_REASONING], ids=lambda template: template.name)
+@pytest.mark.parametrize("template", [pointwise(), single_reasoning()], ids=lambda template: template.name)
 @pytest.mark.parametrize("token", TOKENS)
 def test_a_cut_in_the_middle_of_a_text_makes_no_control_token(assembler, template, token):
     encoder = assembler.encoder

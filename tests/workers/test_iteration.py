@@ -46,7 +46,8 @@ def stages(loop, number):
 
 
 def test_a_candidate_that_is_no_better_is_refused_and_nothing_is_swapped(loop):
-    loop.evaluation.script.margin = hashed_margin
+    champion = loop.store.path(loop.version)
+    loop.evaluation.script.margin = lambda prompt, weights: hashed_margin(prompt, champion)
     number = loop.start()
 
     row = loop.run(number)
