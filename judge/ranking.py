@@ -66,8 +66,8 @@ def bradley_terry(
     """Strengths of the players, in their order: P(i beats j) = expit(strength i - strength j), mean 0.
 
     Logistic regression without an intercept and with a tiny ridge (`RIDGE`), which keeps a player that wins
-    all finite: how far it is ahead then says that it won all, and no more. Intervals are percentiles of a
-    bootstrap over clusters, None where there is but one. Takes about `draws` times 1 to 4 ms.
+    all finite: how far it is ahead, and its interval, then say that it won all and no more. Intervals are
+    percentiles of a bootstrap over clusters, None where there is but one. Takes `draws` times 1 to 4 ms.
 
     Raises:
         InvalidInput: the players fall into groups that were never compared with each other; all are named.
@@ -81,7 +81,7 @@ def bradley_terry(
 
     design, wins, losses = _tables(matches, len(players))
     model = LogisticRegression(
-        C=1 / RIDGE, fit_intercept=False, solver="newton-cholesky", tol=1e-8, warm_start=True
+        C=1 / RIDGE, fit_intercept=False, solver="newton-cholesky", tol=1e-10, warm_start=True
     )
     rows = np.vstack([design, design])
     outcomes = np.repeat([1, 0], len(design))

@@ -82,6 +82,7 @@ def test_who_wins_all_stays_finite_and_first():
     found = bradley_terry([Match(0, 1, "p"), Match(0, 2, "q"), Match(1, 2, "r")] * 5, NAMES[:3])
 
     assert 10 > found[0].value > found[1].value > found[2].value > -10
+    assert all(score.low <= score.value <= score.high for score in found)
 
 
 def test_ties_are_half_a_win_each_way():

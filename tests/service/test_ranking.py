@@ -131,6 +131,14 @@ def test_a_large_tournament_plays_four_comparisons_a_response(scripted_world):
     assert best == {"gold"}
 
 
+def test_rankings_need_a_key(make_world):
+    world = make_world(auth="keys")
+
+    for path, body in (("", ask(["tin", "gold"])), ("/systems", compared([{"x": "tin", "y": "gold"}]))):
+        assert world.http.post(f"/judge/rank{path}", json=body).status_code == 401
+    assert stored(world) == []
+
+
 BAD = [
     ({"responses": [f"text {n}" for n in range(65)]}, "responses", "64"),
     ({"responses": ["alone"]}, "responses", "at least 2"),
