@@ -22,7 +22,7 @@ from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
-from service.routes import anchors, instructions, iterations, judging, models, operations
+from service.routes import anchors, instructions, iterations, judging, models, operations, ranking
 from service.state import State
 
 
@@ -84,6 +84,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    for module in (judging, instructions, iterations, models, anchors, operations):
+    for module in (judging, ranking, instructions, iterations, models, anchors, operations):
         app.include_router(module.router)
     return app
