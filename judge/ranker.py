@@ -8,15 +8,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal, TypeVar
 
 from judge.comparison import Comparison, Instruction
 from judge.errors import Fault, InvalidInput, PromptTooLong
-from judge.judging import Judge, Reads
+from judge.judging import DEFAULT, Judge, Options, Reads
 from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, require_connected, schedule
-from judge.templates import PAIRWISE_DIRECT, POINTWISE
+from judge.templates import pairwise_direct, pointwise
 from judge.verdict import Verdict
 from judge.voting import Decision, Usage
 
@@ -94,7 +94,12 @@ def reads(items: Sequence[Item], method: Method, seed: int) -> int:
 
 
 async def rank_responses(
-    judge: Judge, instruction: Instruction, responses: Sequence[str], method: Method, seed: int
+    judge: Judge,
+    instruction: Instruction,
+    responses: Sequence[str],
+    method: Method,
+    seed: int,
+    options: Options = DEFAULT,
 ) -> Ranking:
     """Rank responses to one instruction; they are named "0", "1", … Equal texts are judged once.
 
@@ -110,11 +115,11 @@ async def rank_responses(
     item = Item(instruction, {index: text for text, index in first.items()})
     names = list(item.responses)
     if method == "pointwise":
-        rewards, usage, truncated = await _rewards(judge, [item])
+        rewards, usage, truncated = await _rewards(judge, [item], options)
         meetings: list[Meeting] = []
         scores = [Score(round(rewards[0][name], 6)) for name in names]
     else:
-        meetings, usage, truncated = await _meetings(judge, [item], seed)
+        meetings, usage, truncated = await _meetings(judge, [item], seed, options)
         matches = [
             Match(names.index(m.one), names.index(m.two), f"{number:03}", m.probability)
             for number, m in enumerate(meetings)
@@ -122,10 +127,12 @@ async def rank_responses(
         scores = await asyncio.to_thread(bradley_terry, matches, names, seed=seed)
     of = dict(zip(names, scores, strict=True))
     by_index = {str(index): of[first[text]] for index, text in enumerate(responses)}
-    return _ranking(judge, by_index, meetings, method, usage, truncated)
+    return _ranking(judge, by_index, meetings, method, usage, truncated, options)
 
 
-async def rank_systems(judge: Judge, items: Sequence[Item], method: Method, seed: int) -> Ranking:
+async def rank_systems(
+    judge: Judge, items: Sequence[Item], method: Method, seed: int, options: Options = DEFAULT
+) -> Ranking:
     """Rank systems by their responses to many instructions; intervals are over instructions.
 
     Raises:
@@ -135,7 +142,7 @@ async def rank_systems(judge: Judge, items: Sequence[Item], method: Method, seed
     names = systems(items)
     clusters = [item.instruction.digest for item in items]
     if method == "pointwise":
-        rewards, usage, truncated = await _rewards(judge, items)
+        rewards, usage, truncated = await _rewards(judge, items, options)
         meetings = _implied(judge, rewards)
         given = [
             Reward(names.index(name), cluster, reward)
@@ -144,13 +151,13 @@ async def rank_systems(judge: Judge, items: Sequence[Item], method: Method, seed
         ]
         scores = await asyncio.to_thread(mean_rewards, given, names, seed=seed)
     else:
-        meetings, usage, truncated = await _meetings(judge, items, seed)
+        meetings, usage, truncated = await _meetings(judge, items, seed, options)
         matches = [
             Match(names.index(m.one), names.index(m.two), clusters[m.item], m.probability) for m in meetings
         ]
         scores = await asyncio.to_thread(bradley_terry, matches, names, seed=seed)
     by_name = dict(zip(names, scores, strict=True))
-    return _ranking(judge, by_name, meetings, method, usage, truncated)
+    return _ranking(judge, by_name, meetings, method, usage, truncated, options)
 
 
 def systems(items: Sequence[Item]) -> list[str]:
@@ -184,19 +191,22 @@ def _ranking(
     method: Method,
     usage: Usage,
     truncated: bool,
+    options: Options,
 ) -> Ranking:
-    template = POINTWISE if method == "pointwise" else PAIRWISE_DIRECT
+    template = (pointwise if method == "pointwise" else pairwise_direct)(options.guide.form)
     return Ranking(scores, meetings, method, judge.version, judge.prompt_hash(template), usage, truncated)
 
 
-async def _rewards(judge: Judge, items: Sequence[Item]) -> tuple[list[dict[str, float]], Usage, bool]:
+async def _rewards(
+    judge: Judge, items: Sequence[Item], options: Options
+) -> tuple[list[dict[str, float]], Usage, bool]:
     """For each item the reward of each player (log-odds of Yes); equal texts are read once."""
     texts = [(number, text) for number, item in enumerate(items) for text in set(item.responses.values())]
 
     async def read(question: tuple[int, str]) -> Reads:
         item, text = items[question[0]], question[1]
         with _named(item, response=text):
-            return await judge.read_responses(item.instruction, [text])
+            return await judge.read_responses(item.instruction, [text], options)
 
     answers = await _in_turn(read, texts)
     margins = {key: answer.reads[0].margin for key, answer in zip(texts, answers, strict=True)}
@@ -208,7 +218,9 @@ async def _rewards(judge: Judge, items: Sequence[Item]) -> tuple[list[dict[str, 
     return rewards, usage, any(answer.truncated for answer in answers)
 
 
-async def _meetings(judge: Judge, items: Sequence[Item], seed: int) -> tuple[list[Meeting], Usage, bool]:
+async def _meetings(
+    judge: Judge, items: Sequence[Item], seed: int, options: Options
+) -> tuple[list[Meeting], Usage, bool]:
     """Every scheduled meeting, judged in both orders; equal texts tie unjudged."""
     pairings = _pairings(items, seed)
     asked = list(_to_judge(pairings).items())
@@ -217,7 +229,7 @@ async def _meetings(judge: Judge, items: Sequence[Item], seed: int) -> tuple[lis
         comparison, number = question
         texts = {"response_a": comparison.response_a, "response_b": comparison.response_b}
         with _named(items[number], **texts):
-            return await judge.direct(comparison, strategy="pairwise")
+            return await judge.direct(comparison, replace(options, strategy="pairwise"))
 
     decisions = await _in_turn(decide, asked)
     found = {comparison: decision for (comparison, _), decision in zip(asked, decisions, strict=True)}

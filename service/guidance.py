@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from judge.guide import Guide
 from judge.judging import Options
 from judge.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
 from judge.scenarios import ScenarioClassifier
-from service.schemas import JudgeOptions, PairwiseRequest
+from service.schemas import Guided, JudgeOptions, PairwiseRequest
 
 # Votes per order that a cascade may cast where the request does not say.
 _CASCADE_VOTES = 16
@@ -28,7 +28,7 @@ class Guidance:
         return Guide(self.guide.language, "\n".join(lines), self.guide.reference)
 
 
-async def guidance(request: JudgeOptions, classifier: Callable[[], ScenarioClassifier]) -> Guidance:
+async def guidance(request: Guided, classifier: Callable[[], ScenarioClassifier]) -> Guidance:
     """What the request asks for; `auto` is decided by the instruction's last user turn.
 
     Raises:
@@ -49,7 +49,7 @@ async def guidance(request: JudgeOptions, classifier: Callable[[], ScenarioClass
     return Guidance(Guide(language, lines, request.reference), rubric.source, rubric.criteria)
 
 
-def _rubric(request: JudgeOptions, scenario: str | None, language: Language) -> Rubric | None:
+def _rubric(request: Guided, scenario: str | None, language: Language) -> Rubric | None:
     if isinstance(request.rubric, list):
         items = (Criterion(item.name, item.description, item.weight) for item in request.rubric)
         return Rubric(tuple(items), "custom")
@@ -58,19 +58,18 @@ def _rubric(request: JudgeOptions, scenario: str | None, language: Language) -> 
     return preset_rubric(request.preset, language) if request.preset else None
 
 
-def options(request: JudgeOptions, guide: Guide, salt: str) -> Options:
+def options(request: Guided, guide: Guide, salt: str) -> Options:
     """How the judge shall judge."""
-    cut, seed = request.long_texts == "cut", request.seed
-    if not isinstance(request, PairwiseRequest):
-        return Options(guide, votes=request.votes or 1, seed=seed, cut=cut, salt=salt)
-    return Options(
-        guide,
-        strategy=request.strategy,
-        votes=request.votes or (_CASCADE_VOTES if request.mode == "cascade" else 1),
-        stopping=request.stopping,
-        seed=seed,
-        allow_tie=request.allow_tie,
-        threshold=request.threshold,
-        cut=cut,
-        salt=salt,
-    )
+    chosen = Options(guide, cut=request.long_texts == "cut", salt=salt)
+    if isinstance(request, JudgeOptions):
+        chosen = replace(chosen, votes=request.votes or 1, seed=request.seed)
+    if isinstance(request, PairwiseRequest):
+        chosen = replace(
+            chosen,
+            strategy=request.strategy,
+            votes=request.votes or (_CASCADE_VOTES if request.mode == "cascade" else 1),
+            stopping=request.stopping,
+            allow_tie=request.allow_tie,
+            threshold=request.threshold,
+        )
+    return chosen

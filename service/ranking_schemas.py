@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from judge.ranker import Item
-from service.schemas import Strict, Text, Traced, WithInstruction
+from service.schemas import Guided, Strict, Text, Traced, WithInstruction
 
 MethodName = Literal["pointwise", "tournament"]
 SystemName = Annotated[str, StringConstraints(pattern=r"^[^\x00]*\S[^\x00]*$", max_length=100)]
@@ -13,13 +13,12 @@ Version = Annotated[str | None, Field(description="a version or alias to insist 
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="seed of the schedule and the intervals")]
 
 
-class RankRequest(WithInstruction):
+class RankRequest(Guided):
     """Responses to one instruction."""
 
     responses: list[Text] = Field(min_length=2, max_length=64)
     method: MethodName = "pointwise"
     top_k: int | None = Field(None, ge=1, description="how many of the best to name; default: all")
-    version: Version = None
     seed: Seed = 0
 
     @field_validator("top_k")

@@ -75,14 +75,9 @@ class ScaleItem(Strict):
         return self
 
 
-class JudgeOptions(WithInstruction):
-    """What both kinds of judgment share."""
+class Guided(WithInstruction):
+    """An instruction, and what its responses are judged by."""
 
-    votes: int | None = Field(
-        None, ge=1, le=32, description="judgments per order; reasoning: 1, greedy; cascade: up to 16"
-    )
-    version: str | None = Field(None, description="a version or alias to insist on")
-    seed: int | None = Field(None, ge=0, lt=2**31, description="seed of the votes")
     reference: Text | None = Field(None, description="an answer known to be good")
     rubric: Text | Annotated[list[CriterionItem], Field(min_length=1, max_length=20)] | None = Field(
         None, description="what to judge by, in place of the general criteria"
@@ -97,7 +92,7 @@ class JudgeOptions(WithInstruction):
     long_texts: Literal["cut", "refuse"] = Field(
         "cut", description="texts that do not fit the context lose their middle, or are refused with 422"
     )
-    cache: bool = Field(True, description="an equal judgment made before may answer")
+    version: str | None = Field(None, description="a version or alias to insist on")
 
     @model_validator(mode="after")
     def _one_rubric(self) -> Self:
@@ -105,6 +100,16 @@ class JudgeOptions(WithInstruction):
         if len(given) > 1:
             raise ValueError(f"give one of {', '.join(given)}, not several")
         return self
+
+
+class JudgeOptions(Guided):
+    """What both kinds of judgment share."""
+
+    votes: int | None = Field(
+        None, ge=1, le=32, description="judgments per order; reasoning: 1, greedy; cascade: up to 16"
+    )
+    seed: int | None = Field(None, ge=0, lt=2**31, description="seed of the votes")
+    cache: bool = Field(True, description="an equal judgment made before may answer")
 
 
 class PairwiseRequest(JudgeOptions):
@@ -175,9 +180,9 @@ class Traced(BaseModel):
     prompt_hash: str
     usage: UsageAnswer
     truncated: bool = Field(description="a text was cut in the middle")
-    language: str = Field(description="of the prompt")
+    language: str = Field("en", description="of the prompt")
     rubric: str | None = Field(
-        description="`custom`, `scenario:NAME` or `preset:NAME`; null: general criteria"
+        None, description="`custom`, `scenario:NAME` or `preset:NAME`; null: general criteria"
     )
     cached: bool = Field(False, description="answered from an equal judgment made before")
     latency_ms: float

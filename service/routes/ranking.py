@@ -20,6 +20,7 @@ from judge.ranker import (
 )
 from judge.ranking import rank_order
 from service.auth import allow
+from service.guidance import guidance, options
 from service.ranking_schemas import (
     RankAnswer,
     RankedResponse,
@@ -47,9 +48,12 @@ async def rank(request: RankRequest, caller: Caller, app: Annotated[State, Depen
     and fits Bradley-Terry strengths. Equal texts are judged once and share a rank.
     """
     instruction = request.to_instruction()
+    guided = await guidance(request, app.classifier)
+    chosen = options(request, guided.guide, app.cache.salt(caller.tenant))
 
     async def work(judge: Judge) -> Ranking:
-        return await rank_responses(judge, instruction, request.responses, request.method, request.seed)
+        texts, seed = request.responses, request.seed
+        return await rank_responses(judge, instruction, texts, request.method, seed, chosen)
 
     with app.admission.enter():
         started = time.perf_counter()
@@ -69,6 +73,8 @@ async def rank(request: RankRequest, caller: Caller, app: Annotated[State, Depen
         ranking=places,
         best=places[0].index,
         top_k=[place.index for place in places[: request.top_k]],
+        language=guided.guide.language,
+        rubric=guided.source,
         **_tail(ranking, elapsed),
     )
 
