@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from judge.guide import Guide
 from judge.judging import Options
 from judge.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
-from judge.scenarios import ScenarioClassifier
 from service.schemas import Guided, JudgeOptions, PairwiseRequest
+
+if TYPE_CHECKING:
+    from judge.scenarios import ScenarioClassifier
 
 # Votes per order that a cascade may cast where the request does not say.
 _CASCADE_VOTES = 16
@@ -28,7 +31,7 @@ class Guidance:
         return Guide(self.guide.language, "\n".join(lines), self.guide.reference)
 
 
-async def guidance(request: Guided, classifier: Callable[[], ScenarioClassifier]) -> Guidance:
+async def guidance(request: Guided, classifier: "Callable[[], ScenarioClassifier]") -> Guidance:
     """What the request asks for; `auto` is decided by the instruction's last user turn.
 
     Raises:

@@ -4,13 +4,13 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache as cached
-from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from judge import database, queue
 from judge.llm import Backends
-from judge.scenarios import ScenarioClassifier, builtin
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.versions import VersionStore
@@ -24,6 +24,9 @@ from service.metrics import Metrics
 from service.recorder import Recorder
 from service.routes import anchors, instructions, iterations, judging, models, operations, ranking
 from service.state import State
+
+if TYPE_CHECKING:
+    from judge.scenarios import ScenarioClassifier
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,8 +49,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         recorder = Recorder(sessions, redis, settings.capture_max, metrics)
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
-        folder = settings.scenario_classifier
-        classifier = partial(ScenarioClassifier.load, folder) if folder else builtin
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
         app.state.judgesmith = State(
@@ -62,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             cache,
             Memo(cache, Decision),
             Memo(cache, Rating),
-            cached(classifier),
+            cached(lambda: _classifier(settings.scenario_classifier)),
         )
         await champion.start()
         await recorder.start()
@@ -87,3 +88,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in (judging, ranking, instructions, iterations, models, anchors, operations):
         app.include_router(module.router)
     return app
+
+
+def _classifier(folder: Path | None) -> "ScenarioClassifier":
+    # Imported when first needed: scikit-learn costs a gateway 100 MB and a second of its start.
+    from judge import scenarios
+
+    return scenarios.ScenarioClassifier.load(folder) if folder else scenarios.builtin()

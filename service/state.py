@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from redis import Redis
 
 from judge.database import Sessions
-from judge.scenarios import ScenarioClassifier
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.voting import Decision, Rating
@@ -16,6 +16,9 @@ from service.champion import Champion
 from service.limits import Admission
 from service.metrics import Metrics
 from service.recorder import Recorder
+
+if TYPE_CHECKING:
+    from judge.scenarios import ScenarioClassifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class State:
     cache: Cache
     decisions: Memo[Decision]
     ratings: Memo[Rating]
-    classifier: Callable[[], ScenarioClassifier]
+    classifier: "Callable[[], ScenarioClassifier]"
 
 
 def state(request: Request) -> State:

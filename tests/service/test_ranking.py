@@ -167,7 +167,8 @@ def test_a_text_that_does_not_fit_is_named(world):
     rounds = [{"x": "tin", "y": "gold"}, {"x": "tin", "y": long}]
 
     for method in METHODS:
-        one = world.http.post("/judge/rank", json=ask(["tin", "gold", long], method=method))
+        asked = ask(["tin", "gold", long], method=method, long_texts="refuse")
+        one = world.http.post("/judge/rank", json=asked)
         many = world.http.post("/judge/rank/systems", json=compared(rounds, method=method))
 
         assert (one.status_code, many.status_code) == (422, 422)
