@@ -6,13 +6,14 @@ comes from one model version, whatever happens to the server meanwhile.
 """
 
 import asyncio
-import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from judge.errors import BackendError
@@ -55,6 +56,9 @@ class Labels:
     usage: Usage
 
 
+logger = logging.getLogger(__name__)
+# After the first attempt.
+_RETRIES = 3
 _SOON = aiohttp.ClientTimeout(total=5.0)
 
 
@@ -76,7 +80,9 @@ class VLLM:
         if self._opened is None:
             # vLLM closes idle connections after 5 s: give them up earlier, or a request may meet one closing.
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
-            self._opened = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+            self._opened = aiohttp.ClientSession(
+                connector=connector, timeout=self._timeout, headers={"Content-Type": "application/json"}
+            )
         return self._opened
 
     async def aclose(self) -> None:
@@ -186,20 +192,30 @@ class VLLM:
         }
         if salt:
             body["cache_salt"] = salt
-        ask = self._send if on_text is None else self._streamed
-        options: dict[str, Any] = {} if on_text is None else {"on_text": on_text}
+        try:
+            return await self._ask(body, on_text)
+        except _Retryable as error:
+            logger.warning("%s; trying again", error)
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Retryable),
-            stop=stop_after_attempt(4),
+            stop=stop_after_attempt(_RETRIES),
             wait=wait_random_exponential(multiplier=0.2, max=3),
             reraise=True,
         )
         async for attempt in retrying:
             with attempt:
-                answer = await ask("POST", "/inference/v1/generate", body=body, **options)
-                if answer["choices"][0]["finish_reason"] == "abort":
-                    raise _Retryable(f"{self.url} aborted the request")
-        answer["retries"] = attempt.retry_state.attempt_number - 1
+                answer = await self._ask(body, on_text)
+        answer["retries"] = attempt.retry_state.attempt_number
+        return answer
+
+    async def _ask(self, body: dict[str, Any], on_text: Callable[[str], None] | None) -> dict[str, Any]:
+        path = "/inference/v1/generate"
+        if on_text is None:
+            answer = await self._send("POST", path, body=body)
+        else:
+            answer = await self._streamed("POST", path, body=body, on_text=on_text)
+        if answer["choices"][0]["finish_reason"] == "abort":
+            raise _Retryable(f"{self.url} aborted the request")
         return answer
 
     async def _control(self, method: str, path: str, **options: Any) -> dict[str, Any]:
@@ -209,11 +225,13 @@ class VLLM:
     async def _send(
         self, method: str, path: str, *, body: dict[str, Any] | None = None, **options: Any
     ) -> dict[str, Any]:
-        async with _Call(
-            self, path, self._http.request(method, f"{self.url}{path}", json=body, **options)
-        ) as response:
+        async with self._call(method, path, body, **options) as response:
             content = await response.read()
-        return dict(json.loads(content)) if content else {}
+        return dict(msgspec.json.decode(content)) if content else {}
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None, **options: Any) -> "_Call":
+        data = None if body is None else msgspec.json.encode(body)
+        return _Call(self, path, self._http.request(method, f"{self.url}{path}", data=data, **options))
 
     async def _streamed(
         self, method: str, path: str, *, body: dict[str, Any], on_text: Callable[[str], None]
@@ -223,12 +241,12 @@ class VLLM:
         text = ""
         last: dict[str, Any] = {}
         usage: dict[str, Any] = {}
-        async with _Call(self, path, self._http.request(method, f"{self.url}{path}", json=body)) as response:
+        async with self._call(method, path, body) as response:
             async for line in response.content:
                 data = line.removeprefix(b"data: ").strip()
                 if not line.startswith(b"data: ") or data == b"[DONE]":
                     continue
-                event = json.loads(data)
+                event = msgspec.json.decode(data)
                 if "error" in event:
                     raise BackendError(f"{self.url}{path} failed while writing: {event['error']}")
                 for choice in event["choices"]:

@@ -39,6 +39,8 @@ _OPENERS = frozenset(
 
 def says_nothing(response: str) -> bool:
     """Whether a response holds no answer at all; emoji, digits and single letters are answers."""
+    if len(response) > _LONGEST:
+        return False
     bare = "".join(char for char in response if not unicodedata.category(char).startswith(("P", "C")))
     words = fold(bare)
     # Also compared with its own punctuation taken out: "let's" has lost its apostrophe by now.
@@ -49,3 +51,5 @@ _BARE = frozenset(
     fold("".join(char for char in opener if not unicodedata.category(char).startswith("P")))
     for opener in _OPENERS
 )
+# Longer than any opener with its punctuation and white space; what is longer is not looked at.
+_LONGEST = 200

@@ -25,6 +25,8 @@ from judge.errors import BadModel, Fault, PromptTooLong
 from judge.guide import PLAIN, Guide
 from judge.templates import Template, headings, role
 
+# Texts whose token ids are kept for the next prompts.
+_REMEMBERED = 256
 _MARK = "\ue000{}\ue001"
 _ANY_MARK = re.compile("\ue000[0-9]+\ue001")
 _CUT = "\n[…]\n"
@@ -52,6 +54,7 @@ class Encoder:
         self._plain.encode_special_tokens = True
         self._render = render
         self._tokens: dict[tuple[str, bool], list[int]] = {}
+        self._untrusted: dict[str, list[int]] = {}
         self._frames: dict[Frame, list[str]] = {}
         self._fingerprints: dict[Template, str] = {}
         self.control_ids = frozenset(tokenizer.get_added_tokens_decoder())
@@ -65,14 +68,23 @@ class Encoder:
         return self._tokens[key]
 
     def untrusted(self, text: str) -> list[int]:
-        """Token ids of a text from outside; none of them is a control token's."""
+        """Token ids of a text from outside; none of them is a control token's. Not to be changed."""
+        ids = self._untrusted.get(text)
+        if ids is None:
+            # Both orders of a comparison hold the same texts, as do many requests about one instruction.
+            if len(self._untrusted) >= _REMEMBERED:
+                self._untrusted.clear()
+            ids = self._untrusted[text] = self._encode_untrusted(text)
+        return ids
+
+    def _encode_untrusted(self, text: str) -> list[int]:
         encoding = self._plain.encode(text, add_special_tokens=False)
         for token_id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if token_id in self.control_ids:
                 middle = (start + end) // 2
                 if not start < middle < end:  # a one-character control token cannot be cut: it goes
-                    return self.untrusted(text[:start]) + self.untrusted(text[end:])
-                return self.untrusted(text[:middle]) + self.untrusted(text[middle:])
+                    return self._encode_untrusted(text[:start]) + self._encode_untrusted(text[end:])
+                return self._encode_untrusted(text[:middle]) + self._encode_untrusted(text[middle:])
         return list(encoding.ids)
 
     def label(self, text: str) -> int:

@@ -34,12 +34,14 @@ class Cache:
         self._metrics = metrics
         self._wanted: list[tuple[str, asyncio.Future[bytes | None]]] = []
         self._fetching: asyncio.Task[None] | None = None
-        self._storing: set[asyncio.Task[None]] = set()
+        self._made: list[tuple[str, bytes]] = []
+        self._storing: asyncio.Task[None] | None = None
         self._secret = secrets.token_bytes(32)
 
     async def aclose(self) -> None:
         """Store what is being stored, then close the connections."""
-        await asyncio.gather(*self._storing, return_exceptions=True)
+        if self._storing is not None:
+            await self._storing
         await self._redis.aclose()
 
     def salt(self, tenant: str) -> str:
@@ -59,9 +61,9 @@ class Cache:
     def store(self, key: str, value: bytes) -> None:
         """Keep a value, in the background."""
         if self._keep_s:
-            task = asyncio.create_task(self._store(key, value))
-            self._storing.add(task)
-            task.add_done_callback(self._storing.discard)
+            self._made.append((key, value))
+            if self._storing is None or self._storing.done():
+                self._storing = asyncio.create_task(self._store_made())
 
     def count(self, outcome: str) -> None:
         """Count what became of a lookup: `hit`, `miss` or `shared`."""
@@ -79,11 +81,16 @@ class Cache:
                 if not future.done():
                     future.set_result(value)
 
-    async def _store(self, key: str, value: bytes) -> None:
-        try:
-            await self._redis.set(_PREFIX + key, value, ex=self._keep_s)
-        except (RedisError, OSError) as error:
-            logger.warning("a judgment was not kept: %s", error)
+    async def _store_made(self) -> None:
+        while self._made:
+            batch, self._made = self._made, []
+            try:
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for key, value in batch:
+                        pipe.set(_PREFIX + key, value, ex=self._keep_s)
+                    await pipe.execute()
+            except (RedisError, OSError) as error:
+                logger.warning("%d judgments were not kept: %s", len(batch), error)
 
 
 class Memo(Generic[Value]):

@@ -1,5 +1,6 @@
 """The gateway: `python -m service`. Its composition root is here."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,6 +68,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         await champion.start()
         await recorder.start()
+        # What is loaded now stays: the collector need not walk it again and again under load.
+        gc.collect()
+        gc.freeze()
         try:
             yield
         finally:

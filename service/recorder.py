@@ -85,7 +85,7 @@ class Recorder:
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         with self._sessions.begin() as session:
-            session.execute(insert(DecisionRow), rows)
+            session.execute(insert(DecisionRow.__table__), rows)  # type: ignore[arg-type]
 
     def _capture(self, items: list[Gathered]) -> None:
         if not items:

@@ -39,7 +39,7 @@ class State:
     classifier: "Callable[[], ScenarioClassifier]"
 
 
-def state(request: Request) -> State:
-    """The application's state, as a dependency."""
+async def state(request: Request) -> State:
+    """The application's state, as a dependency; `async`, or FastAPI would fetch it in a thread."""
     found: State = request.app.state.judgesmith
     return found

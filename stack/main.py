@@ -235,7 +235,9 @@ def judge(
     from stack.show import decision
 
     texts = {"instruction": read_text(instruction), "response_a": read_text(a), "response_b": read_text(b)}
-    answer = gateway(url).post("/judge/pairwise", {**texts, "mode": mode} | ({"votes": votes} if votes else {}))
+    answer = gateway(url).post(
+        "/judge/pairwise", {**texts, "mode": mode} | ({"votes": votes} if votes else {})
+    )
     print(json.dumps(answer, ensure_ascii=False, indent=1) if raw else "\n".join(decision(answer)))
 
 

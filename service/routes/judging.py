@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from judge.comparison import Instruction
 from judge.guide import Scale
@@ -38,7 +39,7 @@ App = Annotated[State, Depends(state)]
 
 
 @router.post("/pairwise", response_model=PairwiseAnswer)
-async def pairwise_route(request: PairwiseRequest, caller: Caller, app: App) -> Response | PairwiseAnswer:
+async def pairwise_route(request: PairwiseRequest, caller: Caller, app: App) -> Response:
     """Which of two responses serves the user better; both orders are judged, by one model version.
 
     With `stream`: server-sent events `rationale` (pieces of text), `restart` (the model was changed, what was
@@ -46,13 +47,18 @@ async def pairwise_route(request: PairwiseRequest, caller: Caller, app: App) -> 
     """
     if request.stream:
         return StreamingResponse(_streamed(request, caller, app), media_type="text/event-stream")
-    return await pairwise(request, caller, app)
+    return _json(await pairwise(request, caller, app))
 
 
-@router.post("/single")
-async def single_route(request: SingleRequest, caller: Caller, app: App) -> SingleAnswer:
+@router.post("/single", response_model=SingleAnswer)
+async def single_route(request: SingleRequest, caller: Caller, app: App) -> Response:
     """Rate one response on a scale; in the reasoning mode with a critique."""
-    return await single(request, caller, app)
+    return _json(await single(request, caller, app))
+
+
+def _json(answer: BaseModel) -> Response:
+    # A response of our own: FastAPI would check the model a second time before writing it.
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 async def pairwise(
