@@ -13,11 +13,12 @@ from judge.swap import Swapper
 from judge.versions import VersionStore
 from service import problems
 from service.auth import Authenticator
+from service.batches import Batches
 from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
-from service.routes import anchors, instructions, iterations, judging, models, operations
+from service.routes import anchors, batches, instructions, iterations, judging, models, operations
 from service.state import State
 
 
@@ -42,14 +43,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         recorder = Recorder(sessions, redis, settings.capture_max, metrics)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
-        app.state.judgesmith = State(
-            settings, sessions, redis, champion, swapper, recorder, admission, metrics
-        )
+        parts = State(settings, sessions, redis, champion, swapper, recorder, admission, metrics)
+        app.state.judgesmith = parts
+        background = Batches(parts)
         await champion.start()
         await recorder.start()
+        await background.start()
         try:
             yield
         finally:
+            await background.stop()
             await recorder.stop()
             await champion.stop()
             await backends.aclose()
@@ -63,7 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    for module in (judging, instructions, iterations, models, anchors, operations):
+    app.add_middleware(
+        BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
+    )
+    for module in (judging, batches, instructions, iterations, models, anchors, operations):
         app.include_router(module.router)
     return app

@@ -49,19 +49,46 @@ class Overloaded(errors.Unavailable):
     slug = "overloaded"
 
 
-def problem(
-    slug: str,
-    status: int,
-    title: str,
-    detail: str,
-    faults: tuple[Fault, ...] = (),
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
+def document(
+    slug: str, status: int, title: str, detail: str, faults: tuple[Fault, ...] = ()
+) -> dict[str, Any]:
     """A problem document."""
     body: dict[str, Any] = {"type": TYPE + slug, "title": title, "status": status, "detail": detail}
     if faults:
         body["errors"] = [{"field": fault.field, "reason": fault.reason} for fault in faults]
-    return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return body
+
+
+def described(error: JudgesmithError) -> dict[str, Any]:
+    """What a request is answered that met this error."""
+    for kind, status, title in _STATUS:
+        if isinstance(error, kind):
+            faults = error.faults if isinstance(error, InvalidInput) else ()
+            return document(error.slug, status, title, str(error), faults)
+    return unexpected()
+
+
+def invalid(errors: Sequence[Any]) -> dict[str, Any]:
+    """What a request is answered that its model refuses; `errors` are Pydantic's."""
+    faults = faults_of(errors)
+    detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:3])
+    return document(InvalidInput.slug, 422, "The request is not valid", detail, faults)
+
+
+def unexpected() -> dict[str, Any]:
+    """What a request is answered that met a defect."""
+    return document("error", 500, "Unexpected error", "this is a defect; the log has the details")
+
+
+def problem(
+    slug: str, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """A problem document as an answer."""
+    return _answer(document(slug, status, title, detail), headers)
+
+
+def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(body, body["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -80,19 +107,15 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
         return problem(error.slug, 401, "A key is needed", str(error), headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, Forbidden):
         return problem(error.slug, 403, "The key may not do this", str(error))
-    for kind, status, title in _STATUS:
-        if isinstance(error, kind):
-            faults = error.faults if isinstance(error, InvalidInput) else ()
-            headers = {"Retry-After": "2"} if status == 503 else {}
-            return problem(error.slug, status, title, str(error), faults, headers)
-    return await _unexpected(request, error)
+    if not isinstance(error, tuple(kind for kind, _, _ in _STATUS)):
+        return await _unexpected(request, error)
+    body = described(error)
+    return _answer(body, {"Retry-After": "2"} if body["status"] == 503 else {})
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = faults_of(error.errors())
-    detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:3])
-    return problem(InvalidInput.slug, 422, "The request is not valid", detail, faults)
+    return _answer(invalid(error.errors()))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -110,7 +133,7 @@ async def _dependency(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem("error", 500, "Unexpected error", "this is a defect; the log has the details")
+    return _answer(unexpected())
 
 
 def faults_of(errors: Sequence[Any], lead: str = "") -> tuple[Fault, ...]:
