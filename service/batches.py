@@ -39,7 +39,7 @@ _STOP_S = 10.0
 # Batches that a gateway works on at a time, so that a short one need not wait for a long one.
 _AT_ONCE = 4
 # Lines of a batch begun at a time, in places to be judged at; the others wait for a place, or to try again.
-_AHEAD = 4
+_AHEAD = 2
 _LONGEST_PAUSE_S = 30.0
 # What passes: the synchronous routes answer 503 to it, a batch tries again.
 _PASSING = (Unavailable, OperationalError, InterfaceError, PoolTimeout, RedisError)
