@@ -213,8 +213,13 @@ def cancel(session: Session, tenant: str, batch: str) -> BatchRow:
         return row
     if row.status not in ACTIVE:
         raise Conflict(f"batch {batch} is {row.status}; there is nothing to cancel")
-    # Its holder, or whoever takes it next, ends it.
-    row.status, row.cancelling_at = "cancelling", func.now()
+    row.cancelling_at = func.now()
+    held = session.scalar(select(BatchRow.lease_until > func.now()).where(BatchRow.id == batch))
+    if held:
+        row.status = "cancelling"  # its holder ends it, or whoever takes it next
+    else:
+        row.epoch += 1
+        _end(session, row, "cancelled")
     session.flush()
     return row
 

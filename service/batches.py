@@ -38,6 +38,8 @@ _WRITE_S = 0.5
 _STOP_S = 10.0
 # Batches that a gateway works on at a time, so that a short one need not wait for a long one.
 _AT_ONCE = 4
+# How long a batch stays before it makes way for one that may be waiting.
+_TURN_S = 60.0
 # Lines of a batch begun at a time, in places to be judged at; the others wait for a place, or to try again.
 _AHEAD = 2
 _LONGEST_PAUSE_S = 30.0
@@ -141,8 +143,13 @@ class Batches:
 
     async def _work(self, lease: Lease) -> None:
         """Work on a batch until it is over, or this gateway stops. What goes wrong leaves it to its lease."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + _TURN_S
+        turn = Turn(lease, self._line, self._ahead)
         try:
-            if await _Progress(lease).run(self._line, self._ahead, self._stopping.is_set):
+            if await turn.run(
+                stopped=self._stopping.is_set, over=lambda: len(self._working) >= _AT_ONCE and clock() > end
+            ):
                 await asyncio.to_thread(lease.release)
         except Fenced as error:
             logger.info("%s", error)
@@ -161,23 +168,30 @@ class Batches:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
-class _Progress:
-    """A batch in one gateway's hands: which lines were begun, and results that wait to be written."""
+class Turn:
+    """A batch in one gateway's hands: which lines were begun, and results that wait to be written.
 
-    def __init__(self, lease: Lease) -> None:
+    Args:
+        judge: makes a line's result; it is cancelled where the result is not wanted any more.
+        ahead: lines begun at a time.
+    """
+
+    def __init__(
+        self, lease: Lease, judge: Callable[[Line, Principal], Awaitable[Result]], ahead: int
+    ) -> None:
         self._lease = lease
+        self._judge = judge
+        self._ahead = ahead
         self._begun = -1
         self._all_begun = False
         self._running: set[asyncio.Task[Result]] = set()
         self._finished: list[Result] = []
 
-    async def run(
-        self,
-        judge: Callable[[Line, Principal], Awaitable[Result]],
-        ahead: int,
-        stopped: Callable[[], bool],
-    ) -> bool:
-        """Judge lines, up to `ahead` begun at a time; returns False once the batch is over.
+    async def run(self, stopped: Callable[[], bool], over: Callable[[], bool]) -> bool:
+        """Judge lines until there is no more to do; returns whether there is.
+
+        Once `over` says so, lines in progress are finished and no others begun; once `stopped` does, they
+        are dropped.
 
         Raises:
             Fenced: another gateway has the batch.
@@ -186,7 +200,10 @@ class _Progress:
         try:
             written, more = clock(), await self._write()
             while more and not stopped():
-                await self._begin(judge, ahead)
+                if not over():
+                    await self._begin()
+                elif not self._running:
+                    break
                 if self._running:
                     done, self._running = await asyncio.wait(
                         self._running, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED
@@ -203,11 +220,11 @@ class _Progress:
             self._finished += [result for result in left if isinstance(result, Result)]
         return more and await self._write()
 
-    async def _begin(self, judge: Callable[[Line, Principal], Awaitable[Result]], ahead: int) -> None:
+    async def _begin(self) -> None:
         # In portions, so that a finished line does not cost a query.
-        if self._all_begun or len(self._running) > ahead // 2:
+        if self._all_begun or len(self._running) > self._ahead // 2:
             return
-        limit = ahead - len(self._running)
+        limit = self._ahead - len(self._running)
         try:
             lines = await asyncio.to_thread(self._lease.unfinished, self._begun, limit)
         except _PASSING as error:
@@ -216,7 +233,7 @@ class _Progress:
         self._all_begun = len(lines) < limit
         for line in lines:
             self._begun = line.ordinal
-            self._running.add(asyncio.ensure_future(judge(line, self._lease.caller)))
+            self._running.add(asyncio.ensure_future(self._judge(line, self._lease.caller)))
 
     async def _write(self) -> bool:
         """Write what is finished, keep it if the database is away; returns whether there is more to do."""
