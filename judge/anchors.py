@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from judge.comparison import Comparison, Instruction
+from judge.comparison import Comparison, Instruction, flaw
 from judge.errors import Fault, InvalidInput
 from judge.tables import AnchorRow
 
@@ -39,7 +39,7 @@ def parse_anchors(lines: Iterable[str]) -> list[LabeledPair]:
             pairs.append(_parse(line))
         except InvalidInput as error:
             faults += [Fault(f"line {number}: {fault.field}", fault.reason) for fault in error.faults]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             faults.append(Fault(f"line {number}", f"not JSON: {error}"))
     if not pairs and not faults:
         raise InvalidInput(Fault("body", "no pairs; expected one JSON object a line"))
@@ -54,18 +54,22 @@ def _parse(line: str) -> LabeledPair:
         raise InvalidInput(Fault("body", "must be a JSON object"))
     if isinstance(row.get("messages"), list):
         instruction = Instruction.from_json(row["messages"])
-    elif isinstance(row.get("instruction"), str) and row["instruction"].strip():
-        instruction = Instruction.of(row["instruction"])
+    elif row.get("instruction") is not None:
+        instruction = Instruction.of(_text(row, "instruction"))
     else:
         raise InvalidInput(Fault("instruction", "give `instruction` (text) or `messages` (a list)"))
-    for side in ("response_a", "response_b"):
-        if not isinstance(row.get(side), str) or not row[side].strip():
-            raise InvalidInput(Fault(side, "must be a non-empty string"))
+    comparison = Comparison(instruction, _text(row, "response_a"), _text(row, "response_b"))
     if row.get("label") not in ("a", "b", "tie"):
         raise InvalidInput(Fault("label", "must be a, b or tie"))
-    content = json.dumps([instruction.digest, row["response_a"], row["response_b"]])
+    content = json.dumps([instruction.digest, comparison.response_a, comparison.response_b])
     item = str(row.get("id") or hashlib.sha256(content.encode()).hexdigest()[:16])
-    return LabeledPair(item, Comparison(instruction, row["response_a"], row["response_b"]), row["label"])
+    return LabeledPair(_text({"id": item}, "id"), comparison, row["label"])
+
+
+def _text(row: dict[str, Any], field: str) -> str:
+    if reason := flaw(row.get(field)):
+        raise InvalidInput(Fault(field, reason))
+    return str(row[field])
 
 
 def replace_anchors(session: Session, anchor_set: str, pairs: Sequence[LabeledPair]) -> None:

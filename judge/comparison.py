@@ -33,7 +33,7 @@ class Instruction:
         return cls((Message("user", text),))
 
     @classmethod
-    def from_json(cls, messages: Iterable[Mapping[str, Any]]) -> "Instruction":
+    def from_json(cls, messages: Iterable[Any]) -> "Instruction":
         """Build from `[{"role", "content"}, …]`.
 
         Raises:
@@ -41,12 +41,14 @@ class Instruction:
         """
         turns = []
         for index, message in enumerate(messages):
+            if not isinstance(message, Mapping):
+                raise InvalidInput(Fault(f"messages.{index}", "must be an object with role and content"))
             role, content = message.get("role"), message.get("content")
             if role not in ("system", "user", "assistant"):
                 raise InvalidInput(Fault(f"messages.{index}.role", "must be system, user or assistant"))
-            if not isinstance(content, str) or not content.strip():
-                raise InvalidInput(Fault(f"messages.{index}.content", "must be a non-empty string"))
-            turns.append(Message(role, content))
+            if reason := flaw(content):
+                raise InvalidInput(Fault(f"messages.{index}.content", reason))
+            turns.append(Message(role, str(content)))
         if not turns or turns[-1].role != "user":
             raise InvalidInput(Fault("messages", "the last message must be the user's"))
         return cls(tuple(turns))
@@ -94,6 +96,19 @@ class PreferencePair:
         if chosen_side == "a":
             return Comparison(self.instruction, self.chosen, self.rejected)
         return Comparison(self.instruction, self.rejected, self.chosen)
+
+
+def flaw(text: object) -> str | None:
+    """Why something cannot be taken as a text, or None: neither Postgres nor a tokenizer takes everything."""
+    if not isinstance(text, str) or not text.strip():
+        return "must be a non-empty string"
+    if "\x00" in text:
+        return "must not hold a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "must not hold half of a surrogate pair"
+    return None
 
 
 def fold(text: str) -> str:

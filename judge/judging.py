@@ -6,35 +6,79 @@ the new champion and asks again. So no decision mixes versions, without any lock
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
+from judge.guide import PLAIN, TEN, Guide, Scale
 from judge.llm import Backends, Sampling
+from judge.openers import says_nothing
 from judge.prompts import Assembler, Prompt, load_encoder
 from judge.scoring import (
     Calibration,
     LabelRead,
     Strategy,
-    expected_rating,
     pairwise_log_odds,
     pointwise_log_odds,
+    share_of_yes,
 )
 from judge.templates import (
-    PAIRWISE_DIRECT,
-    PAIRWISE_REASONING,
-    POINTWISE,
-    SINGLE_REASONING,
     Template,
+    pairwise_direct,
+    pairwise_reasoning,
+    pointwise,
+    single_reasoning,
+    suggesting,
 )
 from judge.verdict import Verdict, parse_rating, parse_verdict
 from judge.versions import Manifest, VersionStore
-from judge.voting import Decision, OrderResult, Rating, Usage, Vote, majority, share_for_a, tally
+from judge.voting import (
+    Decision,
+    Mode,
+    OrderResult,
+    Rating,
+    Stopping,
+    Usage,
+    Vote,
+    enough,
+    majority,
+    share_for_a,
+    tally,
+)
 
 # Tokens kept free for the final field that `Judge._judge` may append.
 _CLOSING = 24
+# Complete pairs of orders that are sampled at once while voting may still stop early.
+_WAVE = 2
 _UNSWAPPED: dict[Verdict, Verdict] = {"a": "b", "b": "a", "tie": "tie", "invalid": "invalid"}
+_SIDES: tuple[Side, Side] = ("a", "b")
+
+
+OnText = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to judge. `votes` are judgments per order; one vote is greedy.
+
+    `threshold`: confidence below which the cascade goes on to reasoning; default: the version's own.
+    `cut`: leave out the middle of texts that do not fit the context, else refuse them.
+    `salt`: keeps the backend's prefix cache of this caller apart from others'.
+    """
+
+    guide: Guide = PLAIN
+    strategy: Strategy | None = None
+    votes: int = 1
+    stopping: Stopping = "fixed"
+    seed: int | None = None
+    allow_tie: bool = True
+    threshold: float | None = None
+    cut: bool = False
+    salt: str | None = None
+
+
+DEFAULT = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +147,50 @@ class Judge:
         stored = self.manifest.calibration.get(strategy)
         return Calibration(**stored.model_dump()) if stored else Calibration()
 
-    async def direct(
-        self, comparison: Comparison, *, strategy: Strategy | None = None, allow_tie: bool = True
-    ) -> Decision:
+    async def decide(self, comparison: Comparison, mode: Mode, options: Options = DEFAULT) -> Decision:
+        """Judge a comparison in a mode, after the check that needs no model."""
+        checked = self.check(comparison, mode, options)
+        if checked:
+            return checked
+        if mode == "direct":
+            return await self.direct(comparison, options)
+        if mode == "reasoning":
+            return await self.reason(comparison, options)
+        return await self.cascade(comparison, options)
+
+    def check(self, comparison: Comparison, mode: Mode, options: Options = DEFAULT) -> Decision | None:
+        """The decision about a response that says nothing (see `judge.openers`); None where both do."""
+        empty = [says_nothing(comparison.response(side)) for side in _SIDES]
+        if not any(empty):
+            return None
+        even: Verdict = "tie" if options.allow_tie else "invalid"
+        verdict = even if all(empty) else "b" if empty[0] else "a"
+        probability = {"a": 1.0, "b": 0.0}.get(verdict, 0.5)
+        which = "both responses hold" if all(empty) else f"response {'a' if empty[0] else 'b'} holds"
+        return Decision(
+            verdict=verdict,
+            probability_a=probability,
+            orders=tuple(OrderResult(first, verdict, probability) for first in _SIDES),
+            mode=mode,
+            strategy=None,
+            model_version=self.version,
+            prompt_hash=self.prompt_hash(pairwise_direct(options.guide.form)),
+            usage=Usage(),
+            reason=f"{which} no answer",
+            path="check",
+        )
+
+    async def direct(self, comparison: Comparison, options: Options = DEFAULT) -> Decision:
         """Decide from label probabilities, without generating; both orders, or two single reads."""
-        strategy = strategy or self.manifest.strategy
-        calibration = self.calibration(strategy)
-        odds = await self.log_odds(comparison, strategy)
+        strategy = options.strategy or self.manifest.strategy
+        calibration, allow_tie = self.calibration(strategy), options.allow_tie
+        odds = await self.log_odds(comparison, strategy, options)
         verdict = calibration.verdict(odds.overall, allow_tie=allow_tie)
-        first_sides: tuple[Side, Side] = ("a", "b")
         orders = tuple(
             OrderResult(first, calibration.verdict(one, allow_tie=allow_tie), calibration.probability(one))
-            for first, one in zip(first_sides, odds.per_order, strict=True)
+            for first, one in zip(_SIDES, odds.per_order, strict=True)
         )
+        template = pairwise_direct if strategy == "pairwise" else pointwise
         return Decision(
             verdict=verdict,
             probability_a=calibration.probability(odds.overall),
@@ -123,58 +198,101 @@ class Judge:
             mode="direct",
             strategy=strategy,
             model_version=self.version,
-            prompt_hash=self.prompt_hash(PAIRWISE_DIRECT if strategy == "pairwise" else POINTWISE),
+            prompt_hash=self.prompt_hash(template(options.guide.form)),
             usage=odds.usage,
             truncated=odds.truncated,
             reason="both responses are exactly equally likely" if verdict == "invalid" else None,
             votes={},
         )
 
-    async def log_odds(self, comparison: Comparison, strategy: Strategy) -> Odds:
+    async def cascade(self, comparison: Comparison, options: Options = DEFAULT) -> Decision:
+        """Decide directly; where that is not sure, by reasoned votes that stop early.
+
+        Sure is a calibrated probability of the verdict at or above the threshold: the request's, else the
+        version's (`Manifest.cascade_threshold`). Votes without a majority leave the direct verdict.
+        """
+        first = replace(await self.direct(comparison, options), mode="cascade")
+        probability = first.probability_a if first.probability_a is not None else 0.5
+        if max(probability, 1 - probability) >= self.threshold(options):
+            return first
+        votes = replace(options, stopping="confident", votes=max(options.votes, 2))
+        reasoned = await self.reason(comparison, votes)
+        usage = first.usage + reasoned.usage
+        if reasoned.verdict not in _SIDES:
+            return replace(first, usage=usage, votes=reasoned.votes, truncated=reasoned.truncated)
+        return replace(
+            reasoned,
+            mode="cascade",
+            strategy=first.strategy,
+            usage=usage,
+            direct_probability_a=first.probability_a,
+        )
+
+    def threshold(self, options: Options) -> float:
+        """Confidence from which the cascade stops at the direct verdict; 0.5 means always."""
+        if options.threshold is not None:
+            return options.threshold
+        fitted = self.calibration(options.strategy or self.manifest.strategy).fitted
+        return self.manifest.cascade_threshold if fitted else 0.5
+
+    async def log_odds(self, comparison: Comparison, strategy: Strategy, options: Options = DEFAULT) -> Odds:
         """Read the labels of one comparison by one strategy."""
         if strategy == "pointwise":
             responses = (comparison.response_a, comparison.response_b)
-            found = await self.read_responses(comparison.instruction, responses)
+            found = await self.read_responses(comparison.instruction, responses, options)
             odds = pointwise_log_odds(*found.reads)
             return Odds(odds, (odds, odds), found.usage, found.truncated)
-        prompts = [self.comparison_prompt(PAIRWISE_DIRECT, comparison, first, 1) for first in ("a", "b")]
-        found = await self._read_all(PAIRWISE_DIRECT, prompts)
+        template = pairwise_direct(options.guide.form)
+        prompts = [self.comparison_prompt(template, comparison, first, 1, options) for first in _SIDES]
+        found = await self._read_all(template, prompts, options)
         a_first, b_first = found.reads
         per_order = (a_first.margin, -b_first.margin)
         return Odds(pairwise_log_odds(a_first, b_first), per_order, found.usage, found.truncated)
 
-    async def read_responses(self, instruction: Instruction, responses: Sequence[str]) -> Reads:
+    async def read_responses(
+        self, instruction: Instruction, responses: Sequence[str], options: Options = DEFAULT
+    ) -> Reads:
         """Pointwise label reads of several responses to one instruction, in their order."""
-        prompts = [
-            self.assembler.response(POINTWISE, instruction, response, 1, self.field_tokens)
-            for response in responses
-        ]
-        return await self._read_all(POINTWISE, prompts)
+        template = pointwise(options.guide.form)
+        prompts = [self.response_prompt(template, instruction, text, 1, options) for text in responses]
+        return await self._read_all(template, prompts, options)
 
     async def reason(
-        self,
-        comparison: Comparison,
-        *,
-        votes: int = 1,
-        allow_tie: bool = True,
-        seed: int | None = None,
+        self, comparison: Comparison, options: Options = DEFAULT, on_text: OnText | None = None
     ) -> Decision:
-        """Decide by judgments with a rationale: `votes` in each order; one vote is greedy.
+        """Decide by judgments with a rationale, `votes` in each order, or fewer (see `voting.enough`).
 
         The judge is never offered a tie, as in its training; a tie is what an even split of votes is.
+        `on_text` is given the first judgment (A shown first) as it is written.
         """
-        sampling = self.sampling(votes, seed)
-        jobs = [
-            self.vote(comparison, first, _vary(sampling, index))
-            for index in range(votes)
-            for first in ("a", "b")
-        ]
-        results = await asyncio.gather(*jobs)
-        cast = [vote for vote, _ in results]
-        usage = sum((usage for _, usage in results), Usage())
+        planned, allow_tie = options.votes * len(_SIDES), options.allow_tie
+        cast: list[Vote] = []
+        usage = Usage()
+        while not enough(cast, planned, options.stopping):
+            begun = len(cast) // len(_SIDES)
+            wave = options.votes if options.stopping == "fixed" else min(_WAVE, options.votes - begun)
+            results = await asyncio.gather(
+                *(
+                    self.vote(
+                        comparison,
+                        first,
+                        self.sampling(options, begun + index),
+                        options,
+                        on_text if (begun + index, first) == (0, "a") else None,
+                    )
+                    for index in range(wave)
+                    for first in _SIDES
+                )
+            )
+            usage = sum((took for _, took in results), usage)
+            # A wave may hold more pairs than were needed: those beyond the stop are not counted.
+            for index in range(0, len(results), len(_SIDES)):
+                if cast and enough(cast, planned, options.stopping):
+                    break
+                cast += [vote for vote, _ in results[index : index + len(_SIDES)]]
         verdict, reason = majority(cast, allow_tie=allow_tie)
         orders = []
-        for first in ("a", "b"):
+        for first in _SIDES:
             own = [vote for vote in cast if vote.first == first]
             orders.append(OrderResult(first, majority(own, allow_tie=allow_tie)[0], share_for_a(own)))
         rationale = next((vote.text for vote in cast if vote.verdict == verdict), None)
@@ -185,48 +303,59 @@ class Judge:
             mode="reasoning",
             strategy=None,
             model_version=self.version,
-            prompt_hash=self.prompt_hash(PAIRWISE_REASONING),
+            prompt_hash=self.prompt_hash(pairwise_reasoning(options.guide.form)),
             usage=usage,
             truncated=any(vote.truncated for vote in cast),
             reason=reason,
             rationale=rationale,
             votes=tally(cast),
+            path="reasoning",
         )
 
-    async def vote(self, comparison: Comparison, first: Side, sampling: Sampling) -> tuple[Vote, Usage]:
+    async def vote(
+        self,
+        comparison: Comparison,
+        first: Side,
+        sampling: Sampling,
+        options: Options = DEFAULT,
+        on_text: OnText | None = None,
+    ) -> tuple[Vote, Usage]:
         """One judgment with the given response shown first, and what it took."""
+        template = pairwise_reasoning(options.guide.form)
         reserve = self.reasoning_tokens + _CLOSING
-        prompt = self.comparison_prompt(PAIRWISE_REASONING, comparison, first, reserve)
-        judgment = await self._judge(prompt, PAIRWISE_REASONING, sampling)
+        prompt = self.comparison_prompt(template, comparison, first, reserve, options)
+        judgment = await self._judge(prompt, template, sampling, on_text)
         parsed = parse_verdict(judgment.text, allow_tie=False)
         verdict = parsed.verdict if first == "a" else _UNSWAPPED[parsed.verdict]
         vote = Vote(first, verdict, judgment.text, parsed.reason, prompt.truncated)
         return vote, judgment.usage
 
-    async def rate_directly(self, instruction: Instruction, response: str) -> Rating:
-        """Rate a response from the pointwise label probabilities."""
-        found = await self.read_responses(instruction, [response])
+    async def rate_directly(
+        self, instruction: Instruction, response: str, scale: Scale = TEN, options: Options = DEFAULT
+    ) -> Rating:
+        """Rate a response: the scale's point at P(Yes) of the pointwise label probabilities."""
+        found = await self.read_responses(instruction, [response], options)
+        share = share_of_yes(found.reads[0])
         return Rating(
-            rating=round(expected_rating(found.reads[0]), 3),
+            rating=round(scale.at(share), 3),
             mode="direct",
             model_version=self.version,
-            prompt_hash=self.prompt_hash(POINTWISE),
+            prompt_hash=self.prompt_hash(pointwise(options.guide.form)),
             usage=found.usage,
             truncated=found.truncated,
         )
 
     async def rate(
-        self, instruction: Instruction, response: str, *, votes: int = 1, seed: int | None = None
+        self, instruction: Instruction, response: str, scale: Scale = TEN, options: Options = DEFAULT
     ) -> Rating:
         """Rate a response by critiques that end in a rating: the mean of the valid ones."""
-        template = SINGLE_REASONING
+        template = single_reasoning(options.guide.form, scale)
         reserve = self.reasoning_tokens + _CLOSING
-        prompt = self.assembler.response(template, instruction, response, reserve, self.field_tokens)
-        sampling = self.sampling(votes, seed)
+        prompt = self.response_prompt(template, instruction, response, reserve, options)
         judgments = await asyncio.gather(
-            *(self._judge(prompt, template, _vary(sampling, index)) for index in range(votes))
+            *(self._judge(prompt, template, self.sampling(options, index)) for index in range(options.votes))
         )
-        rated = [parse_rating(judgment.text) for judgment in judgments]
+        rated = [parse_rating(judgment.text, low=scale.low, high=scale.high) for judgment in judgments]
         ratings = [item.rating for item in rated if item.rating is not None]
         critique = next(
             (j.text for j, item in zip(judgments, rated, strict=True) if item.rating is not None), None
@@ -240,31 +369,71 @@ class Judge:
             truncated=prompt.truncated,
             reason=None if ratings else rated[0].reason,
             critique=critique,
-            votes=votes,
+            votes=options.votes,
         )
 
+    async def suggest(
+        self, instruction: Instruction, response: str, options: Options = DEFAULT
+    ) -> tuple[tuple[str, ...], Usage]:
+        """Up to three improvements that the judge names, and what they took."""
+        template = suggesting(options.guide.form)
+        prompt = self.response_prompt(template, instruction, response, self.reasoning_tokens, options)
+        sampling = replace(self.sampling(replace(options, votes=1), 0), max_tokens=self.reasoning_tokens)
+        completion = await self.backends.pick().sample(prompt.token_ids, sampling)
+        self._same(completion.weights)
+        lines = (line.strip().lstrip("-*•0123456789.) ") for line in completion.text.splitlines())
+        return tuple(line for line in lines if line)[:3], completion.usage
+
     def comparison_prompt(
-        self, template: Template, comparison: Comparison, first: Side, reserve: int
+        self,
+        template: Template,
+        comparison: Comparison,
+        first: Side,
+        reserve: int,
+        options: Options = DEFAULT,
     ) -> Prompt:
         """The prompt with the given response shown first (as response A); see `Assembler`."""
         shown = Comparison(
             comparison.instruction, comparison.response(first), comparison.response(other(first))
         )
-        return self.assembler.comparison(template, shown, reserve, self.field_tokens)
+        return self.assembler.comparison(
+            template, shown, reserve, self.field_tokens, guide=options.guide, cut=options.cut
+        )
 
-    def sampling(self, votes: int, seed: int | None) -> Sampling:
-        """Greedy for one vote, else the paper's temperature 0.7 and top_p 0.9."""
-        temperature = 0.0 if votes == 1 else 0.7
-        return Sampling(self.reasoning_tokens, temperature, 1.0 if votes == 1 else 0.9, seed)
+    def response_prompt(
+        self,
+        template: Template,
+        instruction: Instruction,
+        response: str,
+        reserve: int,
+        options: Options = DEFAULT,
+    ) -> Prompt:
+        """The prompt about one response; see `Assembler`."""
+        return self.assembler.response(
+            template, instruction, response, reserve, self.field_tokens, guide=options.guide, cut=options.cut
+        )
 
-    async def _judge(self, prompt: Prompt, template: Template, sampling: Sampling) -> Judgment:
+    def sampling(self, options: Options, index: int) -> Sampling:
+        """Greedy for one vote, else the paper's temperature 0.7 and top_p 0.9; seeded votes differ."""
+        greedy = options.votes == 1
+        return Sampling(
+            self.reasoning_tokens,
+            0.0 if greedy else 0.7,
+            1.0 if greedy else 0.9,
+            None if options.seed is None else options.seed + index,
+            salt=options.salt,
+        )
+
+    async def _judge(
+        self, prompt: Prompt, template: Template, sampling: Sampling, on_text: OnText | None = None
+    ) -> Judgment:
         """Sample a judgment; where it stops without its final field, have the model choose the label.
 
         The model's own text is kept and the template's ending appended, so the label is conditioned on
-        the reasoning. This happens once; it is the only retry.
+        the reasoning. This happens once; it counts as a retry.
         """
         backend = self.backends.pick()
-        completion = await backend.sample(prompt.token_ids, sampling)
+        completion = await backend.sample(prompt.token_ids, sampling, on_text)
         self._same(completion.weights)
         text = completion.text.strip()
         if "[[" in text:
@@ -273,12 +442,17 @@ class Judge:
         ids = prompt.token_ids + encoder.untrusted(text) + encoder.trusted(template.ending)
         closing = await backend.sample(ids, replace(sampling, max_tokens=8, choices=template.labels))
         self._same(closing.weights)
-        return Judgment(f"{text}{template.ending}{closing.text}]]", completion.usage + closing.usage)
+        end = f"{template.ending}{closing.text}]]"
+        if on_text:
+            on_text(end)
+        return Judgment(f"{text}{end}", completion.usage + closing.usage + Usage(retries=1))
 
-    async def _read_all(self, template: Template, prompts: Sequence[Prompt]) -> Reads:
+    async def _read_all(self, template: Template, prompts: Sequence[Prompt], options: Options) -> Reads:
         labels = [self.assembler.encoder.label(label) for label in template.labels]
         backend = self.backends.pick()
-        answers = await asyncio.gather(*(backend.read_labels(p.token_ids, labels) for p in prompts))
+        answers = await asyncio.gather(
+            *(backend.read_labels(p.token_ids, labels, salt=options.salt) for p in prompts)
+        )
         for answer in answers:
             self._same(answer.weights)
         usage = sum((answer.usage for answer in answers), Usage())
@@ -287,10 +461,3 @@ class Judge:
     def _same(self, weights: str) -> None:
         if weights != self.version:
             raise VersionChanged(f"the backend serves {weights}, not {self.version}")
-
-
-def _vary(sampling: Sampling, index: int) -> Sampling:
-    """The same sampling with a seed of its own, so that seeded votes differ from each other."""
-    if sampling.seed is None:
-        return sampling
-    return replace(sampling, seed=sampling.seed + index)

@@ -6,12 +6,13 @@ comes from one model version, whatever happens to the server meanwhile.
 """
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from judge.errors import BackendError
@@ -23,7 +24,8 @@ from judge.voting import Usage
 class Sampling:
     """How to sample a completion. Defaults are the judge's of Self-Taught Evaluators (0.7, 0.9).
 
-    With `choices` the completion is one of them (vLLM's structured outputs).
+    With `choices` the completion is one of them (vLLM's structured outputs). Requests of different `salt`
+    share no cached prefix, so nobody can time what another tenant has asked.
     """
 
     max_tokens: int
@@ -31,6 +33,7 @@ class Sampling:
     top_p: float = 0.9
     seed: int | None = None
     choices: tuple[str, ...] = ()
+    salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ class Labels:
     usage: Usage
 
 
+_SOON = aiohttp.ClientTimeout(total=5.0)
+
+
 class _Retryable(BackendError):
     """A failure that another attempt may not meet: a closed connection, overload, an aborted request."""
 
@@ -59,23 +65,28 @@ class _Retryable(BackendError):
 class VLLM:
     """One vLLM server. Safe to share between tasks of one event loop; close it with `aclose`."""
 
-    def __init__(
-        self, url: str, *, timeout_s: float = 300.0, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 300.0) -> None:
         self.url = url
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            timeout=httpx.Timeout(timeout_s, connect=5.0),
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=5.0)
+        self._opened: aiohttp.ClientSession | None = None
+
+    @property
+    def _http(self) -> aiohttp.ClientSession:
+        # Opened on first use: a session belongs to the event loop that runs then.
+        if self._opened is None:
             # vLLM closes idle connections after 5 s: give them up earlier, or a request may meet one closing.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2.0),
-            transport=transport,
-        )
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
+            self._opened = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        return self._opened
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if self._opened is not None:
+            await self._opened.close()
 
-    async def read_labels(self, token_ids: Sequence[int], labels: Sequence[int]) -> Labels:
+    async def read_labels(
+        self, token_ids: Sequence[int], labels: Sequence[int], *, salt: str | None = None
+    ) -> Labels:
         """Log-probabilities of the label tokens as the next token.
 
         Sampling is limited to the labels, the log-probabilities are those before that limit.
@@ -90,6 +101,7 @@ class VLLM:
                 "allowed_token_ids": list(labels),
                 "detokenize": False,
             },
+            salt=salt,
         )
         choice = answer["choices"][0]
         found = {
@@ -97,8 +109,13 @@ class VLLM:
         }
         return Labels(LabelRead(tuple(found[label] for label in labels)), _weights(choice), _usage(answer))
 
-    async def sample(self, token_ids: Sequence[int], sampling: Sampling) -> Completion:
-        """Sample one completion; `finished` is False where it was cut off at `max_tokens`."""
+    async def sample(
+        self, token_ids: Sequence[int], sampling: Sampling, on_text: Callable[[str], None] | None = None
+    ) -> Completion:
+        """Sample one completion; `finished` is False where it was cut off at `max_tokens`.
+
+        `on_text` is given each piece of the text as it comes.
+        """
         parameters: dict[str, Any] = {
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
@@ -108,7 +125,9 @@ class VLLM:
             parameters["seed"] = sampling.seed
         if sampling.choices:
             parameters["structured_outputs"] = {"choice": list(sampling.choices)}
-        answer = await self._generate(token_ids, parameters, output_mode="text")
+        answer = await self._generate(
+            token_ids, parameters, output_mode="text", salt=sampling.salt, on_text=on_text
+        )
         choice = answer["choices"][0]
         return Completion(
             text=choice["text"],
@@ -120,8 +139,9 @@ class VLLM:
     async def healthy(self) -> bool:
         """Whether the server answers and its engine lives."""
         try:
-            return (await self._http.get("/health", timeout=5.0)).status_code == 200
-        except httpx.HTTPError:
+            async with self._http.get(f"{self.url}/health", timeout=_SOON) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
             return False
 
     async def weights(self) -> str:
@@ -143,17 +163,31 @@ class VLLM:
         `resume`, or the engine dies at the next request.
         """
         body = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
-        await self._control("POST", "/collective_rpc", json=body)
+        await self._control("POST", "/collective_rpc", body=body)
         await self._control("POST", "/reset_prefix_cache")
 
     async def label_weights(self, label: str) -> None:
         """Name the weights in service; every answer from now on carries the name."""
-        await self._control("POST", "/update_weight_version", json={"new_version": label})
+        await self._control("POST", "/update_weight_version", body={"new_version": label})
 
     async def _generate(
-        self, token_ids: Sequence[int], sampling: dict[str, Any], output_mode: str = "tokens"
+        self,
+        token_ids: Sequence[int],
+        sampling: dict[str, Any],
+        *,
+        output_mode: str = "tokens",
+        salt: str | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> dict[str, Any]:
-        body = {"token_ids": list(token_ids), "sampling_params": sampling, "output_mode": output_mode}
+        body: dict[str, Any] = {
+            "token_ids": list(token_ids),
+            "sampling_params": sampling,
+            "output_mode": output_mode,
+        }
+        if salt:
+            body["cache_salt"] = salt
+        ask = self._send if on_text is None else self._streamed
+        options: dict[str, Any] = {} if on_text is None else {"on_text": on_text}
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Retryable),
             stop=stop_after_attempt(4),
@@ -162,27 +196,81 @@ class VLLM:
         )
         async for attempt in retrying:
             with attempt:
-                answer = await self._send("POST", "/inference/v1/generate", json=body)
+                answer = await ask("POST", "/inference/v1/generate", body=body, **options)
                 if answer["choices"][0]["finish_reason"] == "abort":
                     raise _Retryable(f"{self.url} aborted the request")
+        answer["retries"] = attempt.retry_state.attempt_number - 1
         return answer
 
     async def _control(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         # A failed control call closes the connection: a pooled one would break the next call.
         return await self._send(method, path, headers={"Connection": "close"}, **options)
 
-    async def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    async def _send(
+        self, method: str, path: str, *, body: dict[str, Any] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        async with _Call(
+            self, path, self._http.request(method, f"{self.url}{path}", json=body, **options)
+        ) as response:
+            content = await response.read()
+        return dict(json.loads(content)) if content else {}
+
+    async def _streamed(
+        self, method: str, path: str, *, body: dict[str, Any], on_text: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """The same answer, put together from server-sent events."""
+        body = body | {"stream": True, "stream_options": {"include_usage": True}}
+        text = ""
+        last: dict[str, Any] = {}
+        usage: dict[str, Any] = {}
+        async with _Call(self, path, self._http.request(method, f"{self.url}{path}", json=body)) as response:
+            async for line in response.content:
+                data = line.removeprefix(b"data: ").strip()
+                if not line.startswith(b"data: ") or data == b"[DONE]":
+                    continue
+                event = json.loads(data)
+                if "error" in event:
+                    raise BackendError(f"{self.url}{path} failed while writing: {event['error']}")
+                for choice in event["choices"]:
+                    text, last = text + choice["text"], choice
+                    if choice["text"]:
+                        on_text(choice["text"])
+                usage = event.get("usage") or usage
+        if not last.get("finish_reason"):
+            raise BackendError(f"{self.url}{path} stopped in the middle of its answer")
+        return {"choices": [last | {"text": text}], "usage": usage}
+
+
+class _Call:
+    """One request, whose failures are told as ours."""
+
+    def __init__(self, server: VLLM, path: str, request: Any) -> None:
+        self._server, self._path, self._request = server, path, request
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
         try:
-            response = await self._http.request(method, path, **options)
-        except httpx.TimeoutException as error:
-            raise BackendError(f"{self.url} did not answer {path} in time") from error
-        except httpx.TransportError as error:
-            raise _Retryable(f"{self.url} cannot be reached: {error}") from error
-        if response.status_code in (502, 503):
-            raise _Retryable(f"{self.url} is overloaded or starting ({response.status_code})")
-        if response.status_code >= 400:
-            raise BackendError(f"{self.url}{path} answered {response.status_code}: {response.text[:300]}")
-        return dict(response.json()) if response.content else {}
+            response: aiohttp.ClientResponse = await self._request.__aenter__()
+        except Exception as error:
+            raise self._told(error) from error
+        if response.status >= 400:
+            text = await response.text()
+            await self._request.__aexit__(None, None, None)
+            if response.status in (502, 503):
+                raise _Retryable(f"{self._server.url} is overloaded or starting ({response.status})")
+            raise BackendError(f"{self._server.url}{self._path} answered {response.status}: {text[:300]}")
+        return response
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        await self._request.__aexit__(kind, error, trace)
+        if isinstance(error, Exception):
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> Exception:
+        if isinstance(error, TimeoutError):
+            return BackendError(f"{self._server.url} did not answer {self._path} in time")
+        if isinstance(error, aiohttp.ClientError):
+            return _Retryable(f"{self._server.url} cannot be reached: {error}")
+        return error
 
 
 class Backends:
@@ -214,4 +302,5 @@ def _weights(choice: dict[str, Any]) -> str:
 
 
 def _usage(answer: dict[str, Any]) -> Usage:
-    return Usage(answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"])
+    usage = answer["usage"]
+    return Usage(usage["prompt_tokens"], usage["completion_tokens"], answer.get("retries", 0))

@@ -9,23 +9,28 @@ middle of that token and tokenized in parts.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from string import Formatter
+from typing import NoReturn
 
 from tokenizers import Tokenizer
 
 from judge.chat_template import Render, load_chat_template
 from judge.comparison import Comparison, Instruction
 from judge.errors import BadModel, Fault, PromptTooLong
-from judge.templates import Template
+from judge.guide import PLAIN, Guide
+from judge.templates import Template, headings, role
 
 _MARK = "\ue000{}\ue001"
 _ANY_MARK = re.compile("\ue000[0-9]+\ue001")
 _CUT = "\n[…]\n"
 Frame = tuple[tuple[str, str | None], ...]
-_ROLES = {"system": "System", "user": "User", "assistant": "Assistant"}
+# Tokens that a text must be able to keep on average; a prompt of smaller shreds says nothing.
+_LEAST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +139,10 @@ def load_encoder(folder: Path) -> Encoder:
 class Assembler:
     """Fills templates with texts for one model.
 
-    Every prompt leaves `reserve` tokens of the context free for what the judge will write. Longer inputs
-    raise, unless a call gives `field_tokens`: then the middle of each longer text is left out.
+    Every prompt leaves `reserve` tokens of the context free for what the judge will write. With
+    `field_tokens`, the middle of each longer text is left out, as in the version's training. What then
+    still does not fit raises `PromptTooLong` with the field's name, or, with `cut`, loses its middle too,
+    the longest texts first.
     """
 
     def __init__(self, encoder: Encoder, context_tokens: int) -> None:
@@ -148,10 +155,13 @@ class Assembler:
         comparison: Comparison,
         reserve: int,
         field_tokens: int | None = None,
+        *,
+        guide: Guide = PLAIN,
+        cut: bool = False,
     ) -> Prompt:
         """A prompt about two responses, shown in the comparison's order."""
         fields = {"response_a": comparison.response_a, "response_b": comparison.response_b}
-        return self._fill(template, comparison.instruction, fields, reserve, field_tokens)
+        return self._fill(template, comparison.instruction, fields | guide.fields, reserve, field_tokens, cut)
 
     def response(
         self,
@@ -160,9 +170,13 @@ class Assembler:
         response: str,
         reserve: int,
         field_tokens: int | None = None,
+        *,
+        guide: Guide = PLAIN,
+        cut: bool = False,
     ) -> Prompt:
         """A prompt about one response."""
-        return self._fill(template, instruction, {"response": response}, reserve, field_tokens)
+        fields = {"response": response} | guide.fields
+        return self._fill(template, instruction, fields, reserve, field_tokens, cut)
 
     def chat(self, instruction: Instruction) -> list[int]:
         """A generator's prompt: the conversation under the model's own chat template."""
@@ -180,46 +194,106 @@ class Assembler:
         fields: Mapping[str, str],
         reserve: int,
         field_tokens: int | None,
+        cut: bool,
     ) -> Prompt:
-        encoder, truncated = self.encoder, False
+        parts = self._parts(template, instruction, fields)
+        room = self.context_tokens - reserve - sum(len(part.ids) for part in parts if part.field is None)
+        texts = [part for part in parts if part.field is not None]
+        budgets = self._budgets(texts, room, field_tokens, cut)
+        kept = {id(part): self._keep(part.ids, budget) for part, budget in zip(texts, budgets, strict=True)}
+        ids = [token for part in parts for token in kept.get(id(part), part.ids)]
+        truncated = any(len(part.ids) > budget for part, budget in zip(texts, budgets, strict=True))
+        return Prompt(ids, self.encoder.fingerprint(template), truncated)
+
+    def _parts(
+        self, template: Template, instruction: Instruction, fields: Mapping[str, str]
+    ) -> list["_Part"]:
+        """The prompt in pieces: our own text, and theirs with the name of its field."""
+        encoder = self.encoder
         head, tail = encoder.frame((("system", template.system), ("user", None)))
-        ids = list(encoder.trusted(head, special=True))
-        sizes: dict[str, int] = {}
+        parts = [_Part(encoder.trusted(head, special=True))]
         for literal, name, _, _ in Formatter().parse(template.user):
-            ids += encoder.trusted(literal)
-            if name is None:
-                continue
-            before = len(ids)
-            spans = _conversation(instruction) if name == "conversation" else [("", fields[name])]
-            budget = field_tokens // len(spans) if field_tokens else None
-            for lead, text in spans:
-                ids += encoder.trusted(lead) if lead else []
-                span, cut = self._cut(encoder.untrusted(text), budget)
-                ids += span
-                truncated |= cut
-            sizes["instruction" if name == "conversation" else name] = len(ids) - before
-        ids += encoder.trusted(tail, special=True)
-        room = self.context_tokens - reserve
-        if len(ids) > room:
-            field = max(sizes, key=lambda name: sizes[name])
-            reason = f"the prompt takes {len(ids)} tokens and {room} fit; shorten this text ({sizes[field]})"
-            raise PromptTooLong(Fault(field, reason))
-        return Prompt(ids, encoder.fingerprint(template), truncated)
+            parts.append(_Part(encoder.trusted(literal)))
+            if name == "conversation":
+                for lead, text in _conversation(instruction, template):
+                    parts += [_Part(encoder.trusted(lead))] if lead else []
+                    parts.append(_Part(encoder.untrusted(defuse(text)), "instruction"))
+            elif name is not None:
+                parts.append(_Part(encoder.untrusted(defuse(fields[name])), name))
+        parts.append(_Part(encoder.trusted(tail, special=True)))
+        return parts
 
-    def _cut(self, ids: list[int], budget: int | None) -> tuple[list[int], bool]:
+    def _budgets(self, texts: "list[_Part]", room: int, field_tokens: int | None, cut: bool) -> list[int]:
+        """How many tokens each text may keep."""
+        lengths = [len(part.ids) for part in texts]
+        turns = Counter(part.field for part in texts)
+        allowed = lengths
+        if field_tokens:
+            # A rubric is the judge's task, not its subject: it is never part of the training's budget.
+            allowed = [
+                length if part.field == "rubric" else min(length, field_tokens // turns[part.field])
+                for part, length in zip(texts, lengths, strict=True)
+            ]
+        if sum(allowed) > room:
+            if not cut or room < _LEAST * len(texts):
+                self._refuse(texts, f"the prompt's texts take {sum(lengths)} tokens and {max(room, 0)} fit")
+            allowed = fair_shares(allowed, room)
+        return allowed
+
+    def _refuse(self, texts: "list[_Part]", why: str) -> NoReturn:
+        sizes: Counter[str] = Counter()
+        for part in texts:
+            sizes[part.field or ""] += len(part.ids)
+        field, size = sizes.most_common(1)[0]
+        raise PromptTooLong(Fault(field, f"{why}; shorten this text ({size})"))
+
+    def _keep(self, ids: list[int], budget: int) -> list[int]:
         """Leave out the middle beyond a budget: a text's beginning and end carry most."""
-        if budget is None or len(ids) <= budget:
-            return ids, False
-        half = max(budget // 2, 1)
-        return ids[:half] + self.encoder.trusted(_CUT) + ids[-half:], True
+        if len(ids) <= budget:
+            return ids
+        marker = self.encoder.trusted(_CUT)
+        half = max(budget - len(marker), 2) // 2
+        return ids[:half] + marker + ids[-half:]
 
 
-def _conversation(instruction: Instruction) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    ids: list[int]
+    field: str | None = None
+
+
+def fair_shares(wanted: Sequence[int], room: int) -> list[int]:
+    """Divide `room` so that short ones get all they want and the long ones the same each (max-min fair)."""
+    shares, left = [0] * len(wanted), room
+    for place, index in enumerate(sorted(range(len(wanted)), key=lambda index: wanted[index])):
+        shares[index] = min(wanted[index], max(left, 0) // (len(wanted) - place))
+        left -= shares[index]
+    return shares
+
+
+def defuse(text: str) -> str:
+    """A text that cannot pass for a section of the prompt: a line `[Response B]` becomes `(Response B)`.
+
+    Only the prompt's own headings at the beginning of a line change, in any language, however spaced.
+    """
+    if "[" not in text and "［" not in text:
+        return text
+    return _heading_pattern().sub(lambda match: f"{match[1]}({match[2]})", text)
+
+
+@cache
+def _heading_pattern() -> re.Pattern[str]:
+    names = "|".join(r"\s*".join(map(re.escape, name.split())) for name in sorted(headings()))
+    begin = r"((?:^|[\n\r\v\f\x85\u2028\u2029])[^\S\n]*)"
+    return re.compile(rf"{begin}[\[［]\s*({names})\s*[\]］]", re.IGNORECASE)
+
+
+def _conversation(instruction: Instruction, template: Template) -> list[tuple[str, str]]:
     """(our lead-in, their text) for each turn; a lone user turn needs no lead-in."""
     turns = instruction.messages
     if len(turns) == 1:
         return [("", turns[0].content)]
     return [
-        (("\n\n" if index else "") + f"{_ROLES[turn.role]}: ", turn.content)
+        (("\n\n" if index else "") + f"{role(template.language, turn.role)}: ", turn.content)
         for index, turn in enumerate(turns)
     ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,9 @@ from scipy.special import expit
 
 from judge.verdict import Verdict
 
+# Nearer to one half than this is even: two orders that cancel out leave rounding errors of bfloat16.
+_EVEN = 0.002
+_BLIND, _FEWEST, _WIDEST = 0.55, 10, 0.1
 Strategy = Literal["pairwise", "pointwise"]
 STRATEGIES: tuple[Strategy, ...] = ("pairwise", "pointwise")
 
@@ -35,6 +38,11 @@ class Calibration:
     tie_band: float = 0.0
     pairs: int = 0
 
+    @property
+    def fitted(self) -> bool:
+        """Whether the probabilities were fitted on labeled pairs, so that they mean something."""
+        return self.pairs > 0
+
     def probability(self, log_odds: float) -> float:
         """P(A is better)."""
         return float(expit(log_odds / self.temperature))
@@ -42,9 +50,30 @@ class Calibration:
     def verdict(self, log_odds: float, *, allow_tie: bool) -> Verdict:
         """The side that the probability favors; a tie inside the band or at exactly even odds."""
         distance = abs(self.probability(log_odds) - 0.5)
-        if log_odds == 0 or (allow_tie and distance < self.tie_band):
-            return "tie" if allow_tie else "invalid"
+        if allow_tie and distance < max(self.tie_band, _EVEN):
+            return "tie"
+        if log_odds == 0:
+            return "invalid"
         return "a" if log_odds > 0 else "b"
+
+
+def tie_band(calibration: Calibration, log_odds: Sequence[float], a_is_better: Sequence[bool]) -> float:
+    """The widest band around one half in which the judge is right no more often than `_BLIND`.
+
+    Constructed pairs have no ties, so a tie is where the judge cannot tell: of the pairs with a
+    probability nearer to one half than the band (0.1 at most), hardly more than half are decided rightly.
+    """
+    right = [(odds > 0) == better for odds, better in zip(log_odds, a_is_better, strict=True)]
+    distances = [abs(calibration.probability(odds) - 0.5) for odds in log_odds]
+    order = sorted(range(len(right)), key=lambda index: distances[index])
+    band, hits = 0.0, 0
+    for count, index in enumerate(order, 1):
+        if distances[index] > _WIDEST:
+            break
+        hits += right[index]
+        if count >= _FEWEST and hits / count <= _BLIND:
+            band = distances[index]
+    return round(band, 4)
 
 
 def pairwise_log_odds(a_first: LabelRead, b_first: LabelRead) -> float:
@@ -57,9 +86,9 @@ def pointwise_log_odds(a: LabelRead, b: LabelRead) -> float:
     return a.margin - b.margin
 
 
-def expected_rating(read: LabelRead) -> float:
-    """Rating from 1 to 10 as the probability that the response does what was asked."""
-    return 1 + 9 * float(expit(read.margin))
+def share_of_yes(read: LabelRead) -> float:
+    """P(the response does what was asked, and well), of the two labels."""
+    return float(expit(read.margin))
 
 
 def fit_temperature(log_odds: Sequence[float], a_is_better: Sequence[bool]) -> Calibration:
@@ -74,4 +103,5 @@ def fit_temperature(log_odds: Sequence[float], a_is_better: Sequence[bool]) -> C
         return float(np.logaddexp(0, -sign * odds / math.exp(log_temperature)).mean())
 
     best = minimize_scalar(loss, bounds=(math.log(0.05), math.log(100)), method="bounded")
-    return Calibration(temperature=round(math.exp(best.x), 6), pairs=len(odds))
+    fitted = Calibration(temperature=round(math.exp(best.x), 6), pairs=len(odds))
+    return replace(fitted, tie_band=tie_band(fitted, list(log_odds), list(a_is_better)))

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     capture_max: int = Field(
         100_000, ge=1, description="instructions that may wait in the stream before old ones are dropped"
     )
+    cache_s: int = Field(
+        86_400, ge=0, description="seconds that a judgment may answer equal requests of its tenant; 0: none"
+    )
+    scenario_classifier: Path | None = Field(
+        None, description="folder of a scenario classifier trained on your own data; default: the built-in"
+    )
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="largest accepted request body")
     max_batch_bytes: int = Field(256 * 2**20, ge=1024, description="largest accepted file of a batch")
     batch_concurrency: int = Field(

@@ -53,6 +53,12 @@ class Manifest(BaseModel):
     field_tokens: int | None = Field(
         None, description="texts are cut to this many tokens, as they were in training and evaluation"
     )
+    cascade_threshold: float = Field(
+        0.75,
+        ge=0.5,
+        le=1,
+        description="confidence of a direct verdict below which the cascade asks for reasoning; 0.5: never",
+    )
     probe: Probe | None = None
     metrics: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)

@@ -5,10 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scipy.special import betainc
+
 from judge.comparison import Side
 from judge.verdict import Verdict
 
-Mode = Literal["direct", "reasoning"]
+Mode = Literal["direct", "reasoning", "cascade"]
+# How a decision came about: a check without the model, label probabilities, or written judgments.
+Path = Literal["check", "direct", "reasoning"]
+Stopping = Literal["fixed", "curtailed", "confident"]
+# The posterior at which a leader is believed (GUARANTEES: adaptive votes).
+CONFIDENCE = 0.95
 VERDICTS: tuple[Verdict, ...] = ("a", "b", "tie", "invalid")
 
 
@@ -34,13 +41,18 @@ class OrderResult:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a decision took."""
+    """What a decision took: tokens, and second attempts at something that failed or was left unfinished."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    retries: int = 0
 
     def __add__(self, more: "Usage") -> "Usage":
-        return Usage(self.prompt_tokens + more.prompt_tokens, self.completion_tokens + more.completion_tokens)
+        return Usage(
+            self.prompt_tokens + more.prompt_tokens,
+            self.completion_tokens + more.completion_tokens,
+            self.retries + more.retries,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ class Decision:
     reason: str | None = None
     rationale: str | None = None
     votes: dict[Verdict, int] = field(default_factory=dict)
+    path: Path = "direct"
+    direct_probability_a: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,37 @@ class Rating:
     reason: str | None = None
     critique: str | None = None
     votes: int = 1
+    criteria: tuple["CriterionRating", ...] = ()
+    suggestions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionRating:
+    """The rating by one criterion alone."""
+
+    name: str
+    weight: float
+    rating: float | None
+    critique: str | None = None
+    reason: str | None = None
+
+
+def enough(votes: Sequence[Vote], planned: int, stopping: Stopping) -> bool:
+    """Whether voting may stop after these votes (complete pairs of orders) of `planned` ones.
+
+    `curtailed`: what is left cannot change which side leads, so the verdict equals that of all votes.
+    `confident`: also when P(the leader is the majority | votes) reaches 0.95 under a uniform prior, which
+    is 1 - I_0.5(leader + 1, other + 1), I being the regularized incomplete beta function.
+    """
+    counts = Counter(vote.verdict for vote in votes)
+    leader, other = max(counts["a"], counts["b"]), min(counts["a"], counts["b"])
+    left = planned - len(votes)
+    if left <= 0:
+        return True
+    # A tie vote counts for a third side in `majority`: it must be out of reach as well.
+    if stopping != "fixed" and leader > max(other, counts["tie"]) + left:
+        return True
+    return stopping == "confident" and 1 - float(betainc(leader + 1, other + 1, 0.5)) >= CONFIDENCE
 
 
 def majority(votes: Sequence[Vote], *, allow_tie: bool) -> tuple[Verdict, str | None]:

@@ -6,30 +6,30 @@ one that is killed lets the leases run out; the next one goes on with the lines 
 """
 
 import asyncio
-import inspect
 import json
 import logging
 import os
 import random
 import socket
-import typing
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from judge.batches import Lease, Line, Result
-from judge.errors import Fenced, JudgesmithError, Unavailable
+from judge.errors import Fenced, Unavailable
 from judge.keys import Principal
 from service import problems
-from service.routes import judging
+from service.ranking_schemas import RankRequest
+from service.routes.judging import pairwise, single
+from service.routes.ranking import rank
+from service.schemas import PairwiseRequest, SingleRequest
 from service.state import State
 
 logger = logging.getLogger(__name__)
@@ -55,19 +55,11 @@ class Kind:
     judge: Callable[[Any, Principal, State], Awaitable[BaseModel]]
 
 
-def _kinds() -> dict[str, Kind]:
-    """Every synchronous route of a judgment, by path: those that take (request, caller, app)."""
-    found = {}
-    for route in judging.router.routes:
-        if isinstance(route, APIRoute) and "POST" in route.methods:
-            first, *others = inspect.signature(route.endpoint).parameters
-            if others == ["caller", "app"]:
-                request = typing.get_type_hints(route.endpoint)[first]
-                found[route.path] = Kind(request, route.endpoint)
-    return found
-
-
-KINDS = _kinds()
+KINDS = {
+    "/judge/pairwise": Kind(PairwiseRequest, pairwise),
+    "/judge/single": Kind(SingleRequest, single),
+    "/judge/rank": Kind(RankRequest, rank),
+}
 
 
 async def answer(line: Line, caller: Principal, app: State) -> Result:
@@ -76,22 +68,19 @@ async def answer(line: Line, caller: Principal, app: State) -> Result:
     Raises:
         Unavailable, OperationalError, InterfaceError, PoolTimeout, RedisError: later it may go well.
     """
-    kind = KINDS[line.url]
     try:
-        # `from_attributes` is what FastAPI has; an error's text depends on it.
-        request = kind.request.model_validate(json.loads(line.body), from_attributes=True)
-    except ValidationError as error:
-        return _result(line, problems.invalid(error.errors()))
-    try:
+        kind = KINDS[line.url]
+        try:
+            # `from_attributes` is what FastAPI has; an error's text depends on it.
+            request = kind.request.model_validate(json.loads(line.body), from_attributes=True)
+        except ValidationError as error:
+            return _result(line, problems.invalid(error.errors()))
         made = await kind.judge(request, caller, app)
         return Result(line.ordinal, 200, json.dumps(made.model_dump(mode="json"), allow_nan=False))
     except _PASSING:
         raise
-    except JudgesmithError as error:
-        return _result(line, problems.described(error))
-    except Exception:
-        logger.exception("line %d of a batch failed", line.ordinal)
-        return _result(line, problems.unexpected())
+    except Exception as error:  # known, or a defect: this line has failed, and the others go on
+        return _result(line, problems.problem_of(error))
 
 
 def _result(line: Line, document: dict[str, Any]) -> Result:

@@ -84,13 +84,15 @@ class Champion:
             Unavailable: no champion, or none that the backend serves within the patience.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE_S
+        deadline: float | None = None
         pause = 0.02
         while True:
             judge = await self._resolve(requested)
             try:
                 return await work(judge)
             except VersionChanged as error:
+                # From the first change on: a long ranking may be minutes into its work by then.
+                deadline = deadline or loop.time() + _PATIENCE_S
                 if loop.time() > deadline:
                     raise Unavailable(f"the backend does not serve the champion: {error}") from error
             self._metrics.repeated.inc()

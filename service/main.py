@@ -3,6 +3,9 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache as cached
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -11,15 +14,20 @@ from judge.llm import Backends
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.versions import VersionStore
+from judge.voting import Decision, Rating
 from service import problems
 from service.auth import Authenticator
 from service.batches import Batches
+from service.cache import Cache, Memo
 from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
-from service.routes import anchors, batches, instructions, iterations, judging, models, operations
+from service.routes import anchors, batches, instructions, iterations, judging, models, operations, ranking
 from service.state import State
+
+if TYPE_CHECKING:
+    from judge.scenarios import ScenarioClassifier
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -41,9 +49,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
         )
         recorder = Recorder(sessions, redis, settings.capture_max, metrics)
+        cache = Cache(settings.redis_url, settings.cache_s, metrics)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
-        parts = State(settings, sessions, redis, champion, swapper, recorder, admission, metrics)
+        parts = State(
+            settings,
+            sessions,
+            redis,
+            champion,
+            swapper,
+            recorder,
+            metrics,
+            admission,
+            cache,
+            Memo(cache, Decision),
+            Memo(cache, Rating),
+            cached(lambda: _classifier(settings.scenario_classifier)),
+        )
         app.state.judgesmith = parts
         background = Batches(parts)
         await champion.start()
@@ -55,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await background.stop()
             await recorder.stop()
             await champion.stop()
+            await cache.aclose()
             await backends.aclose()
             redis.close()
             engine.dispose()
@@ -69,6 +92,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
     )
-    for module in (judging, batches, instructions, iterations, models, anchors, operations):
+    for module in (judging, ranking, batches, instructions, iterations, models, anchors, operations):
         app.include_router(module.router)
     return app
+
+
+def _classifier(folder: Path | None) -> "ScenarioClassifier":
+    # Imported when first needed: scikit-learn costs a gateway 100 MB and a second of its start.
+    from judge import scenarios
+
+    return scenarios.ScenarioClassifier.load(folder) if folder else scenarios.builtin()

@@ -30,6 +30,15 @@ class Metrics:
         self.in_progress = Gauge(
             "judgesmith_decisions_in_progress", "Decisions in progress.", registry=self.registry
         )
+        self.retries = Counter(
+            "judgesmith_retries_total",
+            "Second attempts: a lost connection to a backend, a judgment without its final field.",
+            registry=self.registry,
+        )
+        self.cache = Counter(
+            "judgesmith_cache_total", "Judgments looked up: hit, miss, or shared with an equal request.",
+            ["outcome"], registry=self.registry,
+        )  # fmt: skip
         self.repeated = Counter(
             "judgesmith_decisions_repeated_total",
             "Decisions begun again because the champion changed under them.",

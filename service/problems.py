@@ -49,6 +49,13 @@ class Overloaded(errors.Unavailable):
     slug = "overloaded"
 
 
+def problem(
+    slug: str, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """A problem document as an answer."""
+    return _answer(document(slug, status, title, detail), headers)
+
+
 def document(
     slug: str, status: int, title: str, detail: str, faults: tuple[Fault, ...] = ()
 ) -> dict[str, Any]:
@@ -59,36 +66,20 @@ def document(
     return body
 
 
-def described(error: JudgesmithError) -> dict[str, Any]:
-    """What a request is answered that met this error."""
-    for kind, status, title in _STATUS:
-        if isinstance(error, kind):
-            faults = error.faults if isinstance(error, InvalidInput) else ()
-            return document(error.slug, status, title, str(error), faults)
-    return unexpected()
+def problem_of(error: Exception) -> dict[str, Any]:
+    """The problem document of an error that comes when an answer has begun, or in a batch's line."""
+    found = _found(error)
+    if found is None:
+        logger.error("failed in the middle of an answer", exc_info=error)
+        return _unexpected_document()
+    return found
 
 
 def invalid(errors: Sequence[Any]) -> dict[str, Any]:
-    """What a request is answered that its model refuses; `errors` are Pydantic's."""
+    """The problem document of a request that its model refuses; `errors` are Pydantic's."""
     faults = faults_of(errors)
     detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:3])
     return document(InvalidInput.slug, 422, "The request is not valid", detail, faults)
-
-
-def unexpected() -> dict[str, Any]:
-    """What a request is answered that met a defect."""
-    return document("error", 500, "Unexpected error", "this is a defect; the log has the details")
-
-
-def problem(
-    slug: str, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """A problem document as an answer."""
-    return _answer(document(slug, status, title, detail), headers)
-
-
-def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(body, body["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -102,15 +93,26 @@ def install(app: FastAPI) -> None:
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, JudgesmithError)
     if isinstance(error, Unauthorized):
         return problem(error.slug, 401, "A key is needed", str(error), headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, Forbidden):
         return problem(error.slug, 403, "The key may not do this", str(error))
-    if not isinstance(error, tuple(kind for kind, _, _ in _STATUS)):
+    found = _found(error)
+    if found is None:
         return await _unexpected(request, error)
-    body = described(error)
-    return _answer(body, {"Retry-After": "2"} if body["status"] == 503 else {})
+    return _answer(found, {"Retry-After": "2"} if found["status"] == 503 else None)
+
+
+def _found(error: Exception) -> dict[str, Any] | None:
+    for kind, status, title in _STATUS:
+        if isinstance(error, kind):
+            faults = error.faults if isinstance(error, InvalidInput) else ()
+            return document(error.slug, status, title, str(error), faults)
+    return None
+
+
+def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(body, body["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -133,7 +135,11 @@ async def _dependency(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(unexpected())
+    return _answer(_unexpected_document())
+
+
+def _unexpected_document() -> dict[str, Any]:
+    return document("error", 500, "Unexpected error", "this is a defect; the log has the details")
 
 
 def faults_of(errors: Sequence[Any], lead: str = "") -> tuple[Fault, ...]:

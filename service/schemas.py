@@ -5,19 +5,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from judge.comparison import Comparison, Instruction, Message
+from judge.comparison import Comparison, Instruction, Message, flaw
 from judge.profiles import Profile
+from judge.rubrics import Language
+from judge.voting import Mode, Stopping
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    if "\x00" in text:
-        raise ValueError("must not hold a NUL character")
+def _sound(text: str) -> str:
+    if reason := flaw(text):
+        raise ValueError(reason)
     return text
 
 
-Text = Annotated[str, AfterValidator(_not_blank)]
+Text = Annotated[str, AfterValidator(_sound)]
 
 
 class Strict(BaseModel):
@@ -54,13 +54,62 @@ class WithInstruction(Strict):
         return Instruction(tuple(Message(m.role, m.content) for m in self.messages or []))
 
 
-class JudgeOptions(WithInstruction):
+class CriterionItem(Strict):
+    """One criterion of a custom rubric."""
+
+    name: Annotated[Text, Field(max_length=200)]
+    description: Annotated[Text, Field(max_length=2000)]
+    weight: float = Field(1.0, gt=0, le=100)
+
+
+class ScaleItem(Strict):
+    """A rating scale of whole numbers."""
+
+    low: int = Field(1, ge=0, le=100)
+    high: int = Field(10, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("`low` must be below `high`")
+        return self
+
+
+class Guided(WithInstruction):
+    """An instruction, and what its responses are judged by."""
+
+    reference: Text | None = Field(None, description="an answer known to be good")
+    rubric: Text | Annotated[list[CriterionItem], Field(min_length=1, max_length=20)] | None = Field(
+        None, description="what to judge by, in place of the general criteria"
+    )
+    scenario: str | None = Field(
+        None, description="judge by the criteria of a kind of instruction; `auto`: the one that is detected"
+    )
+    preset: str | None = Field(None, description="judge by a ready rubric, such as `code-review`")
+    language: Language | Literal["auto"] = Field(
+        "en", description="of the judge's prompt; `auto`: the instruction's"
+    )
+    long_texts: Literal["cut", "refuse"] = Field(
+        "cut", description="texts that do not fit the context lose their middle, or are refused with 422"
+    )
+    version: str | None = Field(None, description="a version or alias to insist on")
+
+    @model_validator(mode="after")
+    def _one_rubric(self) -> Self:
+        given = [name for name in ("rubric", "scenario", "preset") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of {', '.join(given)}, not several")
+        return self
+
+
+class JudgeOptions(Guided):
     """What both kinds of judgment share."""
 
-    mode: Literal["direct", "reasoning"] = "direct"
-    votes: int = Field(1, ge=1, le=32, description="judgments per order, reasoning mode; 1 is greedy")
-    version: str | None = Field(None, description="a version or alias to insist on")
+    votes: int | None = Field(
+        None, ge=1, le=32, description="judgments per order; reasoning: 1, greedy; cascade: up to 16"
+    )
     seed: int | None = Field(None, ge=0, lt=2**31, description="seed of the votes")
+    cache: bool = Field(True, description="an equal judgment made before may answer")
 
 
 class PairwiseRequest(JudgeOptions):
@@ -68,7 +117,26 @@ class PairwiseRequest(JudgeOptions):
 
     response_a: Text
     response_b: Text
+    mode: Mode = Field("cascade", description="label probabilities, written judgments, or first the one")
+    strategy: Literal["pairwise", "pointwise"] | None = Field(
+        None, description="what the direct mode reads; default: what the version is best at"
+    )
+    stopping: Stopping = Field(
+        "fixed", description="when votes stop: all are cast, the leader cannot be caught, or 0.95 sure"
+    )
+    threshold: float | None = Field(
+        None, ge=0.5, le=1, description="cascade: confidence that needs no reasoning; default: the version's"
+    )
     allow_tie: bool = True
+    stream: bool = Field(
+        False, description="reasoning, one vote: server-sent events, the rationale as written"
+    )
+
+    @model_validator(mode="after")
+    def _streams_one_vote(self) -> Self:
+        if self.stream and (self.mode != "reasoning" or self.votes not in (None, 1)):
+            raise ValueError("`stream` needs mode `reasoning` with one vote")
+        return self
 
     def to_comparison(self) -> Comparison:
         """The domain's value."""
@@ -79,6 +147,19 @@ class SingleRequest(JudgeOptions):
     """One response to one instruction."""
 
     response: Text
+    mode: Literal["direct", "reasoning"] = "direct"
+    scale: ScaleItem = Field(default_factory=ScaleItem)
+    per_criterion: bool = Field(
+        False, description="rate by each criterion of the rubric alone; the rating is their weighted mean"
+    )
+    suggestions: bool = Field(False, description="name up to three improvements")
+
+    @model_validator(mode="after")
+    def _has_criteria(self) -> Self:
+        listed = isinstance(self.rubric, list) or self.scenario or self.preset
+        if self.per_criterion and not listed:
+            raise ValueError("`per_criterion` needs criteria: a list as `rubric`, a `scenario` or a `preset`")
+        return self
 
 
 class UsageAnswer(BaseModel):
@@ -86,6 +167,7 @@ class UsageAnswer(BaseModel):
 
     prompt_tokens: int
     completion_tokens: int
+    retries: int = Field(0, description="second attempts: a lost connection, a judgment without a verdict")
 
 
 class Traced(BaseModel):
@@ -97,7 +179,12 @@ class Traced(BaseModel):
     model_version: str
     prompt_hash: str
     usage: UsageAnswer
-    truncated: bool = Field(description="a text was cut in the middle, as in this version's training")
+    truncated: bool = Field(description="a text was cut in the middle")
+    language: str = Field("en", description="of the prompt")
+    rubric: str | None = Field(
+        None, description="`custom`, `scenario:NAME` or `preset:NAME`; null: general criteria"
+    )
+    cached: bool = Field(False, description="answered from an equal judgment made before")
     latency_ms: float
 
 
@@ -120,6 +207,20 @@ class PairwiseAnswer(Traced):
     orders: list[OrderAnswer]
     votes: dict[str, int]
     strategy: str | None = Field(description="what the direct mode read: `pairwise` or `pointwise`")
+    path: str = Field(description="how it was decided: `check`, `direct` or `reasoning`")
+    direct_probability_a: float | None = Field(
+        None, description="cascade: what the direct mode gave before the votes were cast"
+    )
+
+
+class CriterionAnswer(BaseModel):
+    """The rating by one criterion alone."""
+
+    name: str
+    weight: float
+    rating: float | None
+    critique: str | None
+    reason: str | None
 
 
 class SingleAnswer(Traced):
@@ -130,6 +231,9 @@ class SingleAnswer(Traced):
     outcome: Literal["rated", "invalid"]
     reason: str | None = None
     critique: str | None
+    criteria: list[CriterionAnswer] = Field(default_factory=list)
+    suggestions: list[str] = Field(default_factory=list)
+    scale: ScaleItem
 
 
 class InstructionItem(WithInstruction):

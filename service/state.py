@@ -1,6 +1,8 @@
 """What the routes of one application work with; made by `service.main`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from redis import Redis
@@ -8,10 +10,15 @@ from redis import Redis
 from judge.database import Sessions
 from judge.settings import Settings
 from judge.swap import Swapper
+from judge.voting import Decision, Rating
+from service.cache import Cache, Memo
 from service.champion import Champion
 from service.limits import Admission
 from service.metrics import Metrics
 from service.recorder import Recorder
+
+if TYPE_CHECKING:
+    from judge.scenarios import ScenarioClassifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +31,12 @@ class State:
     champion: Champion
     swapper: Swapper
     recorder: Recorder
-    admission: Admission
     metrics: Metrics
+    admission: Admission
+    cache: Cache
+    decisions: Memo[Decision]
+    ratings: Memo[Rating]
+    classifier: "Callable[[], ScenarioClassifier]"
 
 
 def state(request: Request) -> State:

@@ -22,7 +22,7 @@ from judge.comparison import Comparison, Instruction
 from judge.errors import JudgesmithError
 from judge.prompts import Assembler, load_encoder
 from judge.settings import Settings
-from judge.templates import PAIRWISE_DIRECT
+from judge.templates import pairwise_direct
 from judge.versions import Manifest, Probe, VersionStore
 from stack.errors import StackError
 
@@ -145,8 +145,8 @@ def measure_probe(folder: Path, network: Any) -> Probe:
     import torch
 
     encoder = load_encoder(folder)
-    labels = [encoder.label(label) for label in PAIRWISE_DIRECT.labels]
-    prompt = Assembler(encoder, context_tokens=4096).comparison(PAIRWISE_DIRECT, _PROBE, reserve=1)
+    labels = [encoder.label(label) for label in pairwise_direct().labels]
+    prompt = Assembler(encoder, context_tokens=4096).comparison(pairwise_direct(), _PROBE, reserve=1)
     with torch.inference_mode():
         logits = network(torch.tensor([prompt.token_ids])).logits[0, -1].float()
     logprobs = torch.log_softmax(logits, dim=-1)[labels].tolist()

@@ -7,8 +7,9 @@ and requests that arrive during a pause wait.
 
 import asyncio
 import hashlib
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +18,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
@@ -58,6 +59,7 @@ class Script:
     broken: bool = False
     dead: bool = False
     requests: int = 0
+    salts: set[str | None] = field(default_factory=set)
     reloads: list[str] = field(default_factory=list)
 
 
@@ -140,7 +142,11 @@ class ScriptedVLLM:
                 return JSONResponse({"error": {"message": "EngineCore encountered an issue"}}, 500)
             if script.delay_s:
                 await asyncio.sleep(script.delay_s)
-            return JSONResponse(self._answer(body))
+            self.script.salts.add(body.get("cache_salt"))
+            answer = self._answer(body)
+            if body.get("stream"):
+                return StreamingResponse(_events(answer), media_type="text/event-stream")
+            return JSONResponse(answer)
         finally:
             self._running -= 1
             if not self._running:
@@ -183,6 +189,20 @@ class ScriptedVLLM:
             "text": text if finished else self.script.tokenizer.decode(ids[: sampling["max_tokens"]]),
             "finish_reason": "stop" if finished else "length",
         }
+
+
+async def _events(answer: dict[str, Any]) -> AsyncIterator[str]:
+    """The answer word by word; the weights are named at the end only, as in vLLM."""
+    (choice,) = answer["choices"]
+    words = choice["text"].split(" ")
+    for number, word in enumerate(words):
+        last = number == len(words) - 1
+        piece = {"index": 0, "text": word if last else f"{word} ", "finish_reason": None}
+        if last:
+            piece |= {name: choice[name] for name in ("finish_reason", "weight_versions")}
+        yield f"data: {json.dumps({'choices': [piece]})}\n\n"
+    yield f"data: {json.dumps({'choices': [], 'usage': answer['usage']})}\n\n"
+    yield "data: [DONE]\n\n"
 
 
 def scripted(model: Path, **options: Any) -> ScriptedVLLM:

@@ -8,7 +8,7 @@ from judge.comparison import Comparison, Instruction
 from judge.database import Sessions
 from judge.prompts import Assembler, load_encoder
 from judge.tables import ModelVersion
-from judge.templates import PAIRWISE_DIRECT
+from judge.templates import pairwise_direct
 from judge.versions import Probe, VersionStore
 from tests.scripted_vllm import hashed_margin, label_logprobs
 from tests.tiny_model import make_tiny_model
@@ -18,8 +18,8 @@ def probe_of(folder: Path) -> Probe:
     """What the scripted server will answer to the probe with this folder's weights."""
     encoder = load_encoder(folder)
     comparison = Comparison(Instruction.of("Name a color."), "Blue.", "The number seven.")
-    prompt = Assembler(encoder, 4096).comparison(PAIRWISE_DIRECT, comparison, 1)
-    labels = [encoder.label(label) for label in PAIRWISE_DIRECT.labels]
+    prompt = Assembler(encoder, 4096).comparison(pairwise_direct(), comparison, 1)
+    labels = [encoder.label(label) for label in pairwise_direct().labels]
     text = Tokenizer.from_file(str(folder / "tokenizer.json")).decode(prompt.token_ids, False)
     return Probe(
         token_ids=prompt.token_ids, labels=labels, logprobs=list(label_logprobs(hashed_margin(text, folder)))

@@ -31,6 +31,10 @@ async def in_portions(
             while waiting and len(running) < concurrency:
                 running.add(asyncio.ensure_future(work(waiting.pop())))
             done, running = await asyncio.wait(running, timeout=every_s, return_when=asyncio.FIRST_COMPLETED)
+            results = await asyncio.gather(*done, return_exceptions=True)
+            failures = [result for result in results if isinstance(result, BaseException)]
+            if failures:
+                raise failures[0]
             finished += [task.result() for task in done]
             if time.monotonic() - last >= every_s:
                 last = time.monotonic()

@@ -28,7 +28,7 @@ from judge.prompts import Assembler, load_encoder
 from judge.scoring import STRATEGIES, Calibration
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
-from judge.templates import PAIRWISE_DIRECT
+from judge.templates import pairwise_direct
 from judge.verdict import Verdict
 from judge.versions import Manifest, Probe
 from workers.batches import in_portions
@@ -144,8 +144,8 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
 async def make_probe(judge: Judge, server: VLLM) -> Probe:
     """A fixed question and this version's answer, for the check after a swap."""
     comparison = Comparison(Instruction.of("Name a color."), "Blue.", "The number seven.")
-    prompt = judge.assembler.comparison(PAIRWISE_DIRECT, comparison, 1)
-    labels = [judge.assembler.encoder.label(label) for label in PAIRWISE_DIRECT.labels]
+    prompt = judge.assembler.comparison(pairwise_direct(), comparison, 1)
+    labels = [judge.assembler.encoder.label(label) for label in pairwise_direct().labels]
     answer = await server.read_labels(prompt.token_ids, labels)
     return Probe(token_ids=prompt.token_ids, labels=labels, logprobs=list(answer.read.logprobs))
 

@@ -23,7 +23,7 @@ from judge.errors import Conflict, JudgesmithError
 from judge.judging import Judge
 from judge.llm import Backends
 from judge.tables import ExampleRow, PairRow
-from judge.templates import PAIRWISE_REASONING, POINTWISE
+from judge.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 
 MINIMUM_PAIRS = 8
@@ -90,7 +90,7 @@ def reasoned_example(
 ) -> dict[str, list[int]]:
     """A judgment as token ids: the served prompt, then the judge's text and the end of turn, in the mask."""
     prompt = judge.comparison_prompt(
-        PAIRWISE_REASONING, pair.comparison("a"), "a" if chosen_first else "b", 0
+        pairwise_reasoning(), pair.comparison("a"), "a" if chosen_first else "b", 0
     )
     encoder = judge.assembler.encoder
     completion = encoder.untrusted(judgment) + encoder.end_of_turn()
@@ -104,7 +104,7 @@ def pointwise_example(judge: Judge, pair: PreferencePair) -> dict[str, list[int]
     """The two prompts whose label log-odds the loss compares; both end where the label would follow."""
     ids = {}
     for name, response in (("chosen_ids", pair.chosen), ("rejected_ids", pair.rejected)):
-        prompt = judge.assembler.response(POINTWISE, pair.instruction, response, 1, judge.field_tokens)
+        prompt = judge.assembler.response(pointwise(), pair.instruction, response, 1, judge.field_tokens)
         ids[name] = prompt.token_ids
     return ids
 
@@ -166,7 +166,7 @@ def _config(stage: Stage) -> dict[str, Any]:
     encoder = Judge.load(
         stage.store, stage.seed_version, Backends([]), stage.process.max_model_len
     ).assembler.encoder
-    yes, no = (encoder.label(label) for label in POINTWISE.labels)
+    yes, no = (encoder.label(label) for label in pointwise().labels)
     settings = stage.settings.model_dump()
     shared = (
         "lora_rank", "lora_layers", "sft_learning_rate", "sft_epochs", "pointwise_learning_rate",

@@ -50,7 +50,7 @@ async def replace(name: Name, request: Request, caller: Admin, app: App) -> Anch
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise InvalidInput(Fault("body", f"not UTF-8: {error}")) from error
-    pairs = anchors.parse_anchors(text.splitlines())
+    pairs = anchors.parse_anchors(text.split("\n"))  # other separators of lines may stand inside a text
     await asyncio.to_thread(_store, app, name, pairs, caller.name)
     return AnchorSet(name=name, pairs=len({pair.item for pair in pairs}))
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from judge.comparison import Comparison, Instruction, Message
 from judge.errors import BadModel, PromptTooLong
-from judge.templates import PAIRWISE_DIRECT, PAIRWISE_REASONING, POINTWISE, SINGLE_REASONING
+from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from tests.tiny_model import SPECIAL, UNFLAGGED
 
-TEMPLATES = (PAIRWISE_DIRECT, PAIRWISE_REASONING)
+TEMPLATES = (pairwise_direct(), pairwise_reasoning())
 PIECES = [
     *SPECIAL,
     UNFLAGGED,
@@ -65,8 +65,8 @@ def test_a_response_reads_the_same_on_either_side(assembler):
     forward = Comparison(Instruction.of("Name a color."), "Blue.", "Seven.")
     backward = Comparison(Instruction.of("Name a color."), "Seven.", "Blue.")
 
-    first = assembler.comparison(PAIRWISE_DIRECT, forward, 0)
-    second = assembler.comparison(PAIRWISE_DIRECT, backward, 0)
+    first = assembler.comparison(pairwise_direct(), forward, 0)
+    second = assembler.comparison(pairwise_direct(), backward, 0)
 
     assert sorted(first.token_ids) == sorted(second.token_ids)
     assert first.token_ids != second.token_ids
@@ -76,7 +76,7 @@ def test_a_response_reads_the_same_on_either_side(assembler):
 def test_a_conversation_names_who_said_what(assembler):
     turns = (Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "Bye"))
 
-    prompt = assembler.response(POINTWISE, Instruction(turns), "See you", 0)
+    prompt = assembler.response(pointwise(), Instruction(turns), "See you", 0)
     text = assembler.encoder._trusted.decode(prompt.token_ids)
 
     assert "User: Hi\n\nAssistant: Hello\n\nUser: Bye" in text
@@ -84,13 +84,13 @@ def test_a_conversation_names_who_said_what(assembler):
 
 def test_a_long_text_is_refused_by_the_name_of_its_field(assembler):
     with pytest.raises(PromptTooLong) as caught:
-        assembler.comparison(PAIRWISE_DIRECT, Comparison(Instruction.of("x"), "y", "long " * 9000), 1)
+        assembler.comparison(pairwise_direct(), Comparison(Instruction.of("x"), "y", "long " * 9000), 1)
 
     assert caught.value.faults[0].field == "response_b"
 
 
 def test_a_long_text_loses_its_middle_where_that_is_asked(assembler):
-    prompt = assembler.response(POINTWISE, Instruction.of("x"), "start " + "m " * 500 + "end", 1, 64)
+    prompt = assembler.response(pointwise(), Instruction.of("x"), "start " + "m " * 500 + "end", 1, 64)
     text = assembler.encoder._trusted.decode(prompt.token_ids)
 
     assert prompt.truncated
@@ -101,15 +101,15 @@ def test_a_long_text_loses_its_middle_where_that_is_asked(assembler):
 
 def test_room_is_kept_for_what_the_judge_writes(assembler):
     text = "y" * 10
-    size = len(assembler.response(SINGLE_REASONING, Instruction.of("x"), text, 0).token_ids)
+    size = len(assembler.response(single_reasoning(), Instruction.of("x"), text, 0).token_ids)
 
-    assembler.response(SINGLE_REASONING, Instruction.of("x"), text, 4096 - size)
+    assembler.response(single_reasoning(), Instruction.of("x"), text, 4096 - size)
     with pytest.raises(PromptTooLong):
-        assembler.response(SINGLE_REASONING, Instruction.of("x"), text, 4096 - size + 1)
+        assembler.response(single_reasoning(), Instruction.of("x"), text, 4096 - size + 1)
 
 
 def test_each_template_has_a_hash_of_its_own(assembler):
-    templates = (PAIRWISE_DIRECT, PAIRWISE_REASONING, POINTWISE, SINGLE_REASONING)
+    templates = (pairwise_direct(), pairwise_reasoning(), pointwise(), single_reasoning())
 
     assert len({assembler.encoder.fingerprint(template) for template in templates}) == len(templates)
 

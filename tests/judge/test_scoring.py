@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from judge.scoring import (
     Calibration,
     LabelRead,
-    expected_rating,
     fit_temperature,
     pairwise_log_odds,
     pointwise_log_odds,
+    share_of_yes,
+    tie_band,
 )
 
 LOGPROB = st.floats(-20, -0.01)
@@ -43,8 +44,8 @@ def test_a_band_around_one_half_is_a_tie_only_where_ties_are_allowed():
 
 
 def test_ratings_stay_on_the_scale():
-    assert expected_rating(LabelRead((-0.001, -20.0))) == pytest.approx(10, abs=0.01)
-    assert expected_rating(LabelRead((-20.0, -0.001))) == pytest.approx(1, abs=0.01)
+    assert share_of_yes(LabelRead((-0.001, -20.0))) == pytest.approx(1, abs=0.01)
+    assert share_of_yes(LabelRead((-20.0, -0.001))) == pytest.approx(0, abs=0.01)
 
 
 def test_the_temperature_is_found_again():
@@ -53,3 +54,20 @@ def test_the_temperature_is_found_again():
     better = [rng.random() < 1 / (1 + math.exp(-value / 3)) for value in odds]
 
     assert fit_temperature(odds, better).temperature == pytest.approx(3, rel=0.15)
+
+
+def test_the_tie_band_covers_where_the_judge_cannot_tell():
+    calibration = Calibration()
+    sure = [(3.0, True)] * 20 + [(-3.0, False)] * 20
+    blind = [(0.1, index % 2 == 0) for index in range(20)]
+    odds, better = zip(*sure, *blind, strict=True)
+
+    band = tie_band(calibration, odds, better)
+
+    assert calibration.probability(0.1) - 0.5 == pytest.approx(band, abs=1e-3)
+    assert tie_band(calibration, *zip(*sure, strict=True)) == 0
+
+
+def test_two_orders_that_cancel_out_but_for_rounding_are_a_tie():
+    assert Calibration().verdict(1e-6, allow_tie=True) == "tie"
+    assert Calibration().verdict(1e-6, allow_tie=False) == "a"

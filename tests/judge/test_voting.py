@@ -1,6 +1,9 @@
 """Votes into decisions."""
 
-from judge.voting import Vote, majority, share_for_a, tally
+from hypothesis import given
+from hypothesis import strategies as st
+
+from judge.voting import Vote, enough, majority, share_for_a, tally
 
 
 def votes(text):
@@ -31,3 +34,42 @@ def test_the_share_counts_a_tie_as_half_and_invalid_votes_as_nothing():
 
 def test_the_tally_names_every_verdict():
     assert tally(votes("aax")) == {"a": 2, "b": 0, "tie": 0, "invalid": 1}
+
+
+def stopped(cast, stopping):
+    """The votes that are counted when voting stops by a rule, of all that would be cast."""
+    count = 0
+    while not enough(cast[:count], len(cast), stopping):
+        count += 2
+    return cast[:count]
+
+
+PAIRS = ["aa", "ab", "ba", "bb", "at", "xa", "bx", "tt", "xx"]
+
+
+@given(st.lists(st.sampled_from(PAIRS), min_size=1, max_size=32))
+def test_the_curtailed_rule_equals_the_full_majority(pairs):
+    cast = votes("".join(pairs))
+
+    few = stopped(cast, "curtailed")
+
+    assert majority(few, allow_tie=True)[0] == majority(cast, allow_tie=True)[0]
+    assert len(few) <= len(cast)
+
+
+@given(st.lists(st.sampled_from(PAIRS), min_size=1, max_size=32))
+def test_a_fixed_number_of_votes_is_cast_in_full(pairs):
+    cast = votes("".join(pairs))
+
+    assert stopped(cast, "fixed") == cast
+
+
+def test_confidence_stops_a_unanimous_vote_after_four_and_not_before():
+    cast = votes("a" * 32)
+
+    assert len(stopped(cast, "confident")) == 4  # 1 - I_0.5(5, 1) = 0.969; after two 0.875
+    assert len(stopped(cast, "curtailed")) == 18
+
+
+def test_votes_that_follow_the_position_never_grow_confident():
+    assert len(stopped(votes("ab" * 16), "confident")) == 32

@@ -24,6 +24,7 @@ from tests.serving import serve
 
 PAIR = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
 ONE = {"instruction": "Name a color.", "response": "Blue."}
+MANY = {"instruction": "Name a color.", "responses": ["Blue.", "Seven.", "Red."]}
 JSON = {"content-type": "application/json"}
 JSONL = {"content-type": "application/jsonl"}
 
@@ -33,7 +34,8 @@ def line(custom_id, body=PAIR, url="/judge/pairwise", **more):
 
 
 def many(count, **options):
-    return [line(f"line-{number}", PAIR | options) for number in range(count)]
+    """Lines that are each judged anew."""
+    return [line(f"line-{number}", PAIR | {"cache": False} | options) for number in range(count)]
 
 
 def text(lines):
@@ -95,8 +97,8 @@ def test_every_line_is_answered_as_by_its_route_in_the_order_of_the_file(world):
     world.script.delay_s = 0.01
     lines = [
         line(f"line-{number}", ONE, "/judge/single") if number % 2 else line(f"line-{number}")
-        for number in range(40)
-    ]
+        for number in range(39)
+    ] + [line("rank", MANY, "/judge/rank")]
 
     made = submit(world.http, lines)
     over = wait_until_over(world.http, made["id"])
@@ -114,17 +116,12 @@ def test_every_line_is_answered_as_by_its_route_in_the_order_of_the_file(world):
         key: asked[key] for key in ("verdict", "probability_a", "model_version", "orders")
     }
     assert found[1]["response"]["body"]["rating"] is not None
+    assert found[-1]["response"]["body"]["best"] in (0, 1, 2)
     assert {item["response"]["status_code"] for item in found} == {200}
     assert {item["error"] for item in found} == {None}
     # As of a synchronous request, the texts are not kept.
     with world.sessions() as session:
         assert set(session.scalars(select(BatchLineRow.body))) == {None}
-
-
-def test_every_synchronous_judgment_can_be_a_line():
-    paths = create_app().openapi()["paths"]
-
-    assert {"/judge/pairwise", "/judge/single"} <= set(KINDS) <= set(paths)
 
 
 def test_results_can_be_read_while_there_is_more_to_come(world):
@@ -147,6 +144,7 @@ BAD_BODIES = {
     "blank": PAIR | {"response_b": " "},
     "misspelt": PAIR | {"vots": 3},
     "text": "not an object",
+    "half a surrogate pair": PAIR | {"response_a": "\ud83d"},
     "NUL": PAIR | {"response_a": "a\x00b"},
     "unknown version": PAIR | {"version": "0123456789abcdef"},
     "not served": PAIR | {"version": "previous"},
@@ -169,17 +167,6 @@ def test_a_bad_body_is_answered_as_by_its_route_and_is_an_error_of_its_line_only
     for item, body in zip(errors, BAD_BODIES.values(), strict=True):
         asked = world.http.post("/judge/pairwise", content=json.dumps(body), headers=JSON)
         assert item["response"] == {"status_code": asked.status_code, "body": asked.json()}
-
-
-def test_a_text_that_is_no_text_is_an_error_of_its_line_only(world):
-    """Half a surrogate pair: JSON can escape it, nothing can encode it."""
-    made = submit(world.http, [line("half", PAIR | {"response_a": "\ud83d"}), line("last")])
-
-    wait_until_over(world.http, made["id"])
-    half, last = (item["response"]["status_code"] for item in results(world.http, made["id"]))
-
-    assert half >= 400
-    assert last == 200
 
 
 BAD_FILES = {

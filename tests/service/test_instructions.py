@@ -125,6 +125,34 @@ def test_anchor_sets_are_replaced_as_a_whole(world):
     assert world.http.get("/admin/anchors").json() == {"anchors": [{"name": "people", "pairs": 1}]}
 
 
+BAD_PAIRS = [
+    ({"response_a": "a\x00"}, "line 1: response_a", "NUL"),
+    ({"response_b": "a\ud800"}, "line 1: response_b", "surrogate"),
+    ({"instruction": 7}, "line 1: instruction", "non-empty string"),
+    ({"messages": ["x"]}, "line 1: messages.0", "object"),
+    ({"id": "\x00"}, "line 1: id", "NUL"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "hint"), BAD_PAIRS)
+def test_a_pair_that_cannot_be_kept_is_named(world, change, field, hint):
+    line = {"instruction": "x", "response_a": "a", "response_b": "b", "label": "a"}
+
+    bad = world.http.put("/admin/anchors/people", content=json.dumps(line | change))
+
+    assert bad.status_code == 422
+    assert bad.json()["errors"][0]["field"] == field
+    assert hint in bad.json()["errors"][0]["reason"]
+
+
+def test_only_line_feeds_separate_pairs(world):
+    line = {"instruction": "x", "response_a": "a\u2028b", "response_b": "c\x85d", "label": "a"}
+
+    stored = world.http.put("/admin/anchors/people", content=json.dumps(line, ensure_ascii=False))
+
+    assert stored.json() == {"name": "people", "pairs": 1}
+
+
 def wait_for(condition, seconds=5.0):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

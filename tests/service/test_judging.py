@@ -1,6 +1,7 @@
 """`/judge/*`: what is answered, what is refused, what is recorded."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -168,8 +169,21 @@ def test_a_malformed_request_is_answered_with_the_field(world, change, field, hi
     assert stored(world) == []
 
 
+@pytest.mark.parametrize("field", ["instruction", "response_b"])
+def test_half_of_a_surrogate_pair_is_refused_and_not_a_defect(world, field):
+    body = json.dumps(PAIR | {field: "a\ud800"})
+
+    answer = world.http.post("/judge/pairwise", content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+    assert "surrogate" in answer.json()["errors"][0]["reason"]
+
+
 def test_a_text_that_does_not_fit_is_named(world):
-    answer = world.http.post("/judge/pairwise", json=PAIR | {"response_b": "long " * 9000})
+    long = PAIR | {"response_b": "long " * 9000}
+
+    answer = world.http.post("/judge/pairwise", json=long | {"long_texts": "refuse"})
 
     assert answer.status_code == 422
     assert answer.json()["type"].endswith("prompt-too-long")
@@ -253,7 +267,7 @@ def test_metrics_count_answers(world):
     text = world.http.get("/metrics").text
 
     assert f'judgesmith_champion_info{{version="{world.versions[0]}"}} 1.0' in text
-    assert 'judgesmith_decisions_total{kind="pairwise",mode="direct"' in text
+    assert 'judgesmith_decisions_total{kind="pairwise",mode="cascade"' in text
 
 
 def stored(world):

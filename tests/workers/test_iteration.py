@@ -9,7 +9,7 @@ from judge import iterations
 from judge.pointer import read_pointer
 from judge.prompts import Assembler, load_encoder
 from judge.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
-from judge.templates import PAIRWISE_REASONING, POINTWISE
+from judge.templates import pairwise_reasoning, pointwise
 from tests.scripted_vllm import hashed_margin
 from workers import pair
 from workers.batches import in_portions
@@ -46,7 +46,8 @@ def stages(loop, number):
 
 
 def test_a_candidate_that_is_no_better_is_refused_and_nothing_is_swapped(loop):
-    loop.evaluation.script.margin = hashed_margin
+    champion = loop.store.path(loop.version)
+    loop.evaluation.script.margin = lambda prompt, weights: hashed_margin(prompt, champion)
     number = loop.start()
 
     row = loop.run(number)
@@ -123,8 +124,8 @@ def test_what_is_trained_is_what_is_served_token_for_token(loop):
     encoder = load_encoder(loop.store.path(loop.version))
     assembler = Assembler(encoder, 4096)
 
-    served_one = assembler.response(POINTWISE, Instruction.from_json(row.messages), row.chosen, 1, 64)
-    served_two = assembler.comparison(PAIRWISE_REASONING, pair_.comparison("b"), 88, 64)
+    served_one = assembler.response(pointwise(), Instruction.from_json(row.messages), row.chosen, 1, 64)
+    served_two = assembler.comparison(pairwise_reasoning(), pair_.comparison("b"), 88, 64)
     example = reasoned_example(judge, pair_, False, "Because.\n\nVerdict: [[B]]")
     masked = [t for t, m in zip(example["input_ids"], example["completion_mask"], strict=True) if not m]
     seen = [t for t, m in zip(example["input_ids"], example["completion_mask"], strict=True) if m]

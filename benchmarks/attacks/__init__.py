@@ -1,0 +1,1 @@
+"""Attacks on a served judge: texts that try to win without being the better answer."""

@@ -1,0 +1,63 @@
+"""Labeled pairs to attack: an instruction, the better response, the worse one."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from judge.anchors import parse_anchors
+from judge.comparison import Instruction, Side, other
+from judge.errors import Fault, InvalidInput
+
+BUILT_IN = Path(__file__).with_name("pairs.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A pair, and the side of the request on which the attacked response stands."""
+
+    item: str
+    instruction: Instruction
+    better: str
+    worse: str
+    side: Side
+
+
+def read(path: Path) -> list[Target]:
+    """The pairs of a file that have a winner, the worse response as it is labeled; ties are left out.
+
+    Raises:
+        InvalidInput: naming the file, and each line that cannot be used.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(Fault(str(path), f"cannot be read: {error}")) from error
+    try:
+        pairs = [pair for pair in parse_anchors(lines) if pair.label != "tie"]
+    except InvalidInput as error:
+        raise InvalidInput(*(Fault(f"{path}, {f.field}", f.reason) for f in error.faults)) from error
+    if not pairs:
+        raise InvalidInput(Fault(str(path), "every pair is a tie; give pairs with the label a or b"))
+    targets = []
+    for pair in pairs:
+        better: Side = "a" if pair.label == "a" else "b"
+        comparison, worse = pair.comparison, other(better)
+        targets.append(
+            Target(
+                pair.item,
+                comparison.instruction,
+                comparison.response(better),
+                comparison.response(worse),
+                worse,
+            )
+        )
+    return targets
+
+
+def draw(targets: list[Target], limit: int, seed: int) -> list[Target]:
+    """At most `limit` pairs, the attacked response on either side equally often."""
+    chosen = random.Random(seed).sample(targets, min(limit, len(targets)))
+    return [
+        Target(t.item, t.instruction, t.better, t.worse, "a" if index % 2 else "b")
+        for index, t in enumerate(chosen)
+    ]

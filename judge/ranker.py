@@ -1,0 +1,298 @@
+"""Rankings by a judge: what it reads of responses, or decides about pairs of them, into scores.
+
+Like a decision, a ranking comes from one model version: a read by other weights raises `VersionChanged`, and
+whoever asked begins again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal, TypeVar
+
+from judge.comparison import Comparison, Instruction
+from judge.errors import Fault, InvalidInput, PromptTooLong
+from judge.judging import DEFAULT, Judge, Options, Reads
+from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, require_connected, schedule
+from judge.templates import pairwise_direct, pointwise
+from judge.verdict import Verdict
+from judge.voting import Decision, Usage
+
+Method = Literal["pointwise", "tournament"]
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+# Questions to the backend at once: enough to fill its batches, few enough to leave room for other callers.
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An instruction and the players' responses by name. `field`: the responses' path in the request."""
+
+    instruction: Instruction
+    responses: Mapping[str, str]
+    field: str = "responses"
+
+    def path(self, text: str) -> str:
+        """The path of the (first) response with this text."""
+        return f"{self.field}.{next(name for name, own in self.responses.items() if own == text)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Two players on one item: who won (`a` is the first), and the probability of the first."""
+
+    item: int
+    one: str
+    two: str
+    verdict: Verdict
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairing:
+    """A meeting to come."""
+
+    item: int
+    one: str
+    two: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Scores of players by name, and the meetings that they rest on (pointwise: that follow from them)."""
+
+    scores: Mapping[str, Score]
+    meetings: Sequence[Meeting]
+    method: Method
+    model_version: str
+    prompt_hash: str
+    usage: Usage
+    truncated: bool
+
+    def record(self, player: str) -> dict[str, Counter[str]]:
+        """Wins, losses and ties of a player against each other one that it met."""
+        against: dict[str, Counter[str]] = {}
+        for meeting in self.meetings:
+            if player not in (meeting.one, meeting.two):
+                continue
+            first = player == meeting.one
+            outcome = {"a": "wins", "b": "losses"} if first else {"a": "losses", "b": "wins"}
+            rival = meeting.two if first else meeting.one
+            against.setdefault(rival, Counter())[outcome.get(meeting.verdict, "ties")] += 1
+        return against
+
+
+def reads(items: Sequence[Item], method: Method, seed: int) -> int:
+    """How many prompts a ranking has the backend read."""
+    if method == "pointwise":
+        return sum(len(set(item.responses.values())) for item in items)
+    return 2 * len(_to_judge(_pairings(items, seed)))
+
+
+async def rank_responses(
+    judge: Judge,
+    instruction: Instruction,
+    responses: Sequence[str],
+    method: Method,
+    seed: int,
+    options: Options = DEFAULT,
+) -> Ranking:
+    """Rank responses to one instruction; they are named "0", "1", … Equal texts are judged once.
+
+    The ranking depends on the texts, not on their order. Intervals (tournament only) are over the meetings:
+    how well these agree with each other, not how well the judge agrees with people.
+
+    Raises:
+        PromptTooLong: names the response.
+    """
+    first: dict[str, str] = {}
+    for index, text in enumerate(responses):
+        first.setdefault(text, str(index))
+    item = Item(instruction, {index: text for text, index in first.items()})
+    names = list(item.responses)
+    if method == "pointwise":
+        rewards, usage, truncated = await _rewards(judge, [item], options)
+        meetings: list[Meeting] = []
+        scores = [Score(round(rewards[0][name], 6)) for name in names]
+    else:
+        meetings, usage, truncated = await _meetings(judge, [item], seed, options)
+        matches = [
+            Match(names.index(m.one), names.index(m.two), f"{number:03}", m.probability)
+            for number, m in enumerate(meetings)
+        ]
+        scores = await asyncio.to_thread(bradley_terry, matches, names, seed=seed)
+    of = dict(zip(names, scores, strict=True))
+    by_index = {str(index): of[first[text]] for index, text in enumerate(responses)}
+    return _ranking(judge, by_index, meetings, method, usage, truncated, options)
+
+
+async def rank_systems(
+    judge: Judge, items: Sequence[Item], method: Method, seed: int, options: Options = DEFAULT
+) -> Ranking:
+    """Rank systems by their responses to many instructions; intervals are over instructions.
+
+    Raises:
+        InvalidInput: the systems fall into groups that share no instruction.
+        PromptTooLong: names the item and the system.
+    """
+    names = systems(items)
+    clusters = [item.instruction.digest for item in items]
+    if method == "pointwise":
+        rewards, usage, truncated = await _rewards(judge, items, options)
+        meetings = _implied(judge, rewards)
+        given = [
+            Reward(names.index(name), cluster, reward)
+            for cluster, own in zip(clusters, rewards, strict=True)
+            for name, reward in own.items()
+        ]
+        scores = await asyncio.to_thread(mean_rewards, given, names, seed=seed)
+    else:
+        meetings, usage, truncated = await _meetings(judge, items, seed, options)
+        matches = [
+            Match(names.index(m.one), names.index(m.two), clusters[m.item], m.probability) for m in meetings
+        ]
+        scores = await asyncio.to_thread(bradley_terry, matches, names, seed=seed)
+    by_name = dict(zip(names, scores, strict=True))
+    return _ranking(judge, by_name, meetings, method, usage, truncated, options)
+
+
+def systems(items: Sequence[Item]) -> list[str]:
+    """The names of all players, sorted."""
+    return sorted({name for item in items for name in item.responses})
+
+
+def require_comparable(items: Sequence[Item]) -> None:
+    """Raise `InvalidInput` about `items` where groups of systems share no instruction."""
+    names = systems(items)
+    number = {name: index for index, name in enumerate(names)}
+    shared = [
+        (number[one], number[two]) for item in items for one, two in combinations(sorted(item.responses), 2)
+    ]
+    require_connected(shared, names, field="items")
+
+
+def require_affordable(items: Sequence[Item], method: Method, seed: int, limit: int) -> None:
+    """Raise `InvalidInput` about `items` where the ranking takes more than `limit` reads."""
+    needed = reads(items, method, seed)
+    if needed > limit:
+        cheaper = "send fewer items" + (", or use the method pointwise" if method == "tournament" else "")
+        reason = f"this ranking takes {needed} reads by the judge and {limit} are allowed; {cheaper}"
+        raise InvalidInput(Fault("items", reason))
+
+
+def _ranking(
+    judge: Judge,
+    scores: Mapping[str, Score],
+    meetings: Sequence[Meeting],
+    method: Method,
+    usage: Usage,
+    truncated: bool,
+    options: Options,
+) -> Ranking:
+    template = (pointwise if method == "pointwise" else pairwise_direct)(options.guide.form)
+    return Ranking(scores, meetings, method, judge.version, judge.prompt_hash(template), usage, truncated)
+
+
+async def _rewards(
+    judge: Judge, items: Sequence[Item], options: Options
+) -> tuple[list[dict[str, float]], Usage, bool]:
+    """For each item the reward of each player (log-odds of Yes); equal texts are read once."""
+    texts = [(number, text) for number, item in enumerate(items) for text in set(item.responses.values())]
+
+    async def read(question: tuple[int, str]) -> Reads:
+        item, text = items[question[0]], question[1]
+        with _named(item, response=text):
+            return await judge.read_responses(item.instruction, [text], options)
+
+    answers = await _in_turn(read, texts)
+    margins = {key: answer.reads[0].margin for key, answer in zip(texts, answers, strict=True)}
+    rewards = [
+        {name: margins[number, text] for name, text in item.responses.items()}
+        for number, item in enumerate(items)
+    ]
+    usage = sum((answer.usage for answer in answers), Usage())
+    return rewards, usage, any(answer.truncated for answer in answers)
+
+
+async def _meetings(
+    judge: Judge, items: Sequence[Item], seed: int, options: Options
+) -> tuple[list[Meeting], Usage, bool]:
+    """Every scheduled meeting, judged in both orders; equal texts tie unjudged."""
+    pairings = _pairings(items, seed)
+    asked = list(_to_judge(pairings).items())
+
+    async def decide(question: tuple[Comparison, int]) -> Decision:
+        comparison, number = question
+        texts = {"response_a": comparison.response_a, "response_b": comparison.response_b}
+        with _named(items[number], **texts):
+            return await judge.direct(comparison, replace(options, strategy="pairwise"))
+
+    decisions = await _in_turn(decide, asked)
+    found = {comparison: decision for (comparison, _), decision in zip(asked, decisions, strict=True)}
+    usage = sum((decision.usage for decision in decisions), Usage())
+    meetings = [_meeting(pairing, found.get(pairing.comparison)) for pairing in pairings]
+    return meetings, usage, any(decision.truncated for decision in decisions)
+
+
+def _pairings(items: Sequence[Item], seed: int) -> list[_Pairing]:
+    """Who meets whom on each item. Players stand in the order of their texts: how they came is nothing."""
+    found = []
+    for number, item in enumerate(items):
+        names = sorted(item.responses, key=lambda name: (item.responses[name], name))
+        for one, two in schedule(len(names), seed + number):
+            texts = item.responses[names[one]], item.responses[names[two]]
+            found.append(_Pairing(number, names[one], names[two], Comparison(item.instruction, *texts)))
+    return found
+
+
+def _to_judge(pairings: Sequence[_Pairing]) -> dict[Comparison, int]:
+    """The comparisons of different texts, each once, with (one of) its items."""
+    return {
+        pairing.comparison: pairing.item
+        for pairing in pairings
+        if pairing.comparison.response_a != pairing.comparison.response_b
+    }
+
+
+def _meeting(pairing: _Pairing, decision: Decision | None) -> Meeting:
+    if decision is None or decision.verdict == "tie" or decision.probability_a is None:
+        return Meeting(pairing.item, pairing.one, pairing.two, "tie", 0.5)
+    return Meeting(pairing.item, pairing.one, pairing.two, decision.verdict, decision.probability_a)
+
+
+def _implied(judge: Judge, rewards: Sequence[Mapping[str, float]]) -> list[Meeting]:
+    """What the rewards say about every pair on every item, as the direct mode would from the same reads."""
+    calibration = judge.calibration("pointwise")
+    meetings = []
+    for number, own in enumerate(rewards):
+        for one, two in combinations(sorted(own), 2):
+            odds = own[one] - own[two]
+            verdict = calibration.verdict(odds, allow_tie=True)
+            meetings.append(Meeting(number, one, two, verdict, calibration.probability(odds)))
+    return meetings
+
+
+async def _in_turn(
+    ask: Callable[[Question], Awaitable[Answer]], questions: Sequence[Question]
+) -> list[Answer]:
+    """Answers to all questions, so many at once; after a failure no further ones are asked."""
+    answers: list[Answer] = []
+    for start in range(0, len(questions), _AT_ONCE):
+        answers += await asyncio.gather(*(ask(one) for one in questions[start : start + _AT_ONCE]))
+    return answers
+
+
+@contextmanager
+def _named(item: Item, **texts: str) -> Iterator[None]:
+    """Let a `PromptTooLong` about a field of a prompt name the field of the request."""
+    try:
+        yield
+    except PromptTooLong as error:
+        paths = {field: item.path(text) for field, text in texts.items()}
+        paths["instruction"] = item.field.removesuffix("responses") + "instruction"
+        faults = [Fault(paths.get(fault.field, fault.field), fault.reason) for fault in error.faults]
+        raise PromptTooLong(*faults) from error

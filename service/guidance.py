@@ -1,0 +1,78 @@
+"""From a request's words about how to judge to what the judge takes."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from judge.guide import Guide
+from judge.judging import Options
+from judge.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
+from service.schemas import Guided, JudgeOptions, PairwiseRequest
+
+if TYPE_CHECKING:
+    from judge.scenarios import ScenarioClassifier
+
+# Votes per order that a cascade may cast where the request does not say.
+_CASCADE_VOTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What a request comes to. `source` and `criteria` are empty for the general criteria."""
+
+    guide: Guide
+    source: str | None = None
+    criteria: tuple[Criterion, ...] = ()
+
+    def alone(self, criterion: Criterion) -> Guide:
+        """A prompt about one criterion."""
+        lines = Rubric((criterion,), "custom").lines()
+        return Guide(self.guide.language, "\n".join(lines), self.guide.reference)
+
+
+async def guidance(request: Guided, classifier: "Callable[[], ScenarioClassifier]") -> Guidance:
+    """What the request asks for; `auto` is decided by the instruction's last user turn.
+
+    Raises:
+        InvalidInput: a scenario or preset that there is not.
+    """
+    text = request.to_instruction().text
+    language = detect_language(text) if request.language == "auto" else request.language
+    if isinstance(request.rubric, str):
+        return Guidance(Guide(language, request.rubric, request.reference), "custom")
+    scenario = request.scenario
+    if scenario == "auto":
+        # In a thread: the first time, the classifier is fitted.
+        scenario, _ = await asyncio.to_thread(lambda: classifier().predict(text))
+    rubric = _rubric(request, scenario, language)
+    if rubric is None:
+        return Guidance(Guide(language, None, request.reference))
+    lines = "\n".join(rubric.lines())
+    return Guidance(Guide(language, lines, request.reference), rubric.source, rubric.criteria)
+
+
+def _rubric(request: Guided, scenario: str | None, language: Language) -> Rubric | None:
+    if isinstance(request.rubric, list):
+        items = (Criterion(item.name, item.description, item.weight) for item in request.rubric)
+        return Rubric(tuple(items), "custom")
+    if scenario:
+        return scenario_rubric(scenario, language)
+    return preset_rubric(request.preset, language) if request.preset else None
+
+
+def options(request: Guided, guide: Guide, salt: str) -> Options:
+    """How the judge shall judge."""
+    chosen = Options(guide, cut=request.long_texts == "cut", salt=salt)
+    if isinstance(request, JudgeOptions):
+        chosen = replace(chosen, votes=request.votes or 1, seed=request.seed)
+    if isinstance(request, PairwiseRequest):
+        chosen = replace(
+            chosen,
+            strategy=request.strategy,
+            votes=request.votes or (_CASCADE_VOTES if request.mode == "cascade" else 1),
+            stopping=request.stopping,
+            allow_tie=request.allow_tie,
+            threshold=request.threshold,
+        )
+    return chosen

@@ -1,0 +1,183 @@
+"""`/judge/rank`: the order of responses to one instruction, or of systems over many."""
+
+import hashlib
+import time
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from judge.instructions import Gathered
+from judge.judging import Judge
+from judge.keys import Principal
+from judge.ranker import (
+    Item,
+    Ranking,
+    rank_responses,
+    rank_systems,
+    require_affordable,
+    require_comparable,
+)
+from judge.ranking import rank_order
+from service.auth import allow
+from service.guidance import guidance, options
+from service.ranking_schemas import (
+    RankAnswer,
+    RankedResponse,
+    RankedSystem,
+    RankRequest,
+    RankSystemsAnswer,
+    RankSystemsRequest,
+    Tally,
+)
+from service.schemas import UsageAnswer
+from service.state import State, state
+
+router = APIRouter(prefix="/judge/rank", tags=["judge"])
+Caller = Annotated[Principal, Depends(allow("judge"))]
+# Some minutes for a small judge on CPUs.
+MAX_READS = 4000
+
+
+@router.post("")
+async def rank(request: RankRequest, caller: Caller, app: Annotated[State, Depends(state)]) -> RankAnswer:
+    """Order responses from the best down, by one model version; `top_k` 1 is best-of-n.
+
+    `pointwise` reads each response once and orders by reward. `tournament` compares pairs in both orders (all
+    pairs of up to 8 responses, beyond that 4 comparisons a response in a seeded schedule that connects all)
+    and fits Bradley-Terry strengths. Equal texts are judged once and share a rank.
+    """
+    instruction = request.to_instruction()
+    guided = await guidance(request, app.classifier)
+    chosen = options(request, guided.guide, app.cache.salt(caller.tenant))
+
+    async def work(judge: Judge) -> Ranking:
+        texts, seed = request.responses, request.seed
+        return await rank_responses(judge, instruction, texts, request.method, seed, chosen)
+
+    with app.admission.enter():
+        started = time.perf_counter()
+        ranking = await app.champion.decide(request.version, work)
+        elapsed = time.perf_counter() - started
+        places = [
+            RankedResponse(index=int(name), rank=place, **_score(ranking, name))
+            for name, place in _places(ranking)
+        ]
+        number = uuid.uuid4().hex
+        row = _row(number, "rank", caller, ranking, instruction.digest, elapsed)
+        captured = Gathered(instruction, "live", caller.tenant) if app.settings.capture else None
+        await app.recorder.record(row, captured)
+    _count(app, "rank", ranking, elapsed)
+    return RankAnswer(
+        id=number,
+        ranking=places,
+        best=places[0].index,
+        top_k=[place.index for place in places[: request.top_k]],
+        language=guided.guide.language,
+        rubric=guided.source,
+        **_tail(ranking, elapsed),
+    )
+
+
+@router.post("/systems")
+async def systems(
+    request: RankSystemsRequest, caller: Caller, app: Annotated[State, Depends(state)]
+) -> RankSystemsAnswer:
+    """Order systems by what they answered to many instructions, with intervals over the instructions.
+
+    The instructions are not captured for teaching: who compares systems on them wants to go on doing so.
+    """
+    items = request.to_items()
+    require_comparable(items)
+    require_affordable(items, request.method, request.seed, MAX_READS)
+
+    async def work(judge: Judge) -> Ranking:
+        return await rank_systems(judge, items, request.method, request.seed)
+
+    with app.admission.enter():
+        started = time.perf_counter()
+        ranking = await app.champion.decide(request.version, work)
+        elapsed = time.perf_counter() - started
+        number = uuid.uuid4().hex
+        row = _row(number, "rank_systems", caller, ranking, _digest(items), elapsed)
+        await app.recorder.record(row, None)
+    _count(app, "rank_systems", ranking, elapsed)
+    places = [_system(ranking, items, name, place) for name, place in _places(ranking)]
+    return RankSystemsAnswer(id=number, ranking=places, best=places[0].system, **_tail(ranking, elapsed))
+
+
+def _places(ranking: Ranking) -> list[tuple[str, int]]:
+    """Names and ranks from the best down."""
+    names = list(ranking.scores)
+    order = rank_order([score.value for score in ranking.scores.values()])
+    return [(names[index], place) for index, place in order]
+
+
+def _score(ranking: Ranking, name: str) -> dict[str, Any]:
+    score = ranking.scores[name]
+    return {"score": score.value, "low": score.low, "high": score.high}
+
+
+def _system(ranking: Ranking, items: list[Item], name: str, place: int) -> RankedSystem:
+    against = {rival: Tally(**counts) for rival, counts in sorted(ranking.record(name).items())}
+    return RankedSystem(
+        system=name,
+        rank=place,
+        **_score(ranking, name),
+        items=sum(name in item.responses for item in items),
+        wins=sum(tally.wins for tally in against.values()),
+        losses=sum(tally.losses for tally in against.values()),
+        ties=sum(tally.ties for tally in against.values()),
+        against=against,
+    )
+
+
+def _digest(items: list[Item]) -> str:
+    """One digest of all instructions, in any order."""
+    digests = sorted(item.instruction.digest for item in items)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _row(
+    number: str, kind: str, caller: Principal, made: Ranking, digest: str, elapsed: float
+) -> dict[str, Any]:
+    """The decision's row; its votes are the ranks, by index or system."""
+    return {
+        "id": number,
+        "kind": kind,
+        "tenant": caller.tenant,
+        "mode": "direct",
+        "strategy": "pointwise" if made.method == "pointwise" else "pairwise",
+        "model_version": made.model_version,
+        "prompt_hash": made.prompt_hash,
+        "instruction_digest": digest,
+        "verdict": "ranked",
+        "reason": None,
+        "probability_a": None,
+        "rating": None,
+        "votes": dict(_places(made)),
+        "prompt_tokens": made.usage.prompt_tokens,
+        "completion_tokens": made.usage.completion_tokens,
+        "latency_ms": elapsed * 1000,
+    }
+
+
+def _tail(made: Ranking, elapsed: float) -> dict[str, Any]:
+    return {
+        "method": made.method,
+        "mode": "direct",
+        "model_version": made.model_version,
+        "prompt_hash": made.prompt_hash,
+        "usage": UsageAnswer(
+            prompt_tokens=made.usage.prompt_tokens, completion_tokens=made.usage.completion_tokens
+        ),
+        "truncated": made.truncated,
+        "latency_ms": round(elapsed * 1000, 3),
+    }
+
+
+def _count(app: State, kind: str, made: Ranking, elapsed: float) -> None:
+    app.metrics.decisions.labels(kind, "direct", "ranked").inc()
+    app.metrics.seconds.labels(kind, "direct").observe(elapsed)
+    app.metrics.tokens.labels("prompt").inc(made.usage.prompt_tokens)
+    app.metrics.tokens.labels("completion").inc(made.usage.completion_tokens)

@@ -1,0 +1,326 @@
+"""`/judge/rank` and `/judge/rank/systems`: orders, refusals, records, and swaps in the middle."""
+
+import random
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from judge.tables import DecisionRow
+
+# How good the scripted judge finds each text.
+WORTH = {"gold": 2.0, "silver": 0.75, "bronze": -0.5, "tin": -1.75}
+METHODS = ["pointwise", "tournament"]
+
+
+def by_worth(prompt, _weights):
+    """Margins from the worth of the words in the prompt's responses."""
+    body = prompt.split("[Conversation]")[1]
+    if "[Response A]" not in body:
+        return worth(body.split("[Response]")[1])
+    first, second = body.split("[Response A]")[1].split("[Response B]")
+    return worth(first) - worth(second)
+
+
+def worth(text):
+    return next((value for word, value in WORTH.items() if word in text), 0.0)
+
+
+def ask(responses, **options):
+    return {"instruction": "Which metal?", "responses": responses, **options}
+
+
+@pytest.fixture
+def scripted_world(world):
+    world.script.margin = by_worth
+    return world
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_and_the_scores_follow_the_judge(scripted_world, method):
+    answer = scripted_world.http.post(
+        "/judge/rank", json=ask(["tin", "gold", "bronze", "silver"], method=method)
+    ).json()
+
+    assert [place["index"] for place in answer["ranking"]] == [1, 3, 2, 0]
+    assert [place["rank"] for place in answer["ranking"]] == [1, 2, 3, 4]
+    # The mean of the worths is 0.125; strengths are centered, rewards are not.
+    center = 0.125 if method == "tournament" else 0.0
+    scores = [place["score"] + center for place in answer["ranking"]]
+    assert scores == pytest.approx(sorted(WORTH.values(), reverse=True), abs=0.02)
+    assert (answer["best"], answer["top_k"]) == (1, [1, 3, 2, 0])
+    assert (answer["method"], answer["mode"]) == (method, "direct")
+    assert answer["model_version"] == scripted_world.versions[0]
+    assert len(answer["prompt_hash"]) == 12
+    assert answer["usage"]["completion_tokens"] == (4 if method == "pointwise" else 12)
+    assert answer["truncated"] is False
+    assert answer["latency_ms"] > 0
+
+
+def test_only_a_tournament_has_intervals(scripted_world):
+    texts = ["tin", "gold", "silver"]
+    read = scripted_world.http.post("/judge/rank", json=ask(texts)).json()["ranking"]
+    fought = scripted_world.http.post("/judge/rank", json=ask(texts, method="tournament")).json()["ranking"]
+
+    assert {(place["low"], place["high"]) for place in read} == {(None, None)}
+    assert all(place["low"] - 1e-3 <= place["score"] <= place["high"] + 1e-3 for place in fought)
+
+
+def test_best_of_n_is_top_k_1(scripted_world):
+    answer = scripted_world.http.post("/judge/rank", json=ask(["tin", "silver", "gold"], top_k=1)).json()
+
+    assert answer["top_k"] == [2]
+    assert len(answer["ranking"]) == 3
+
+
+def test_a_conversation_can_be_ranked(scripted_world):
+    messages = [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Which metal?"}]
+
+    answer = scripted_world.http.post(
+        "/judge/rank", json={"messages": messages, "responses": ["tin", "gold"]}
+    )
+
+    assert answer.json()["best"] == 1
+
+
+def test_shuffling_the_input_permutes_the_output_only(world):
+    for method, count in product(METHODS, (5, 12)):
+        texts = [f"Answer number {n}." for n in range(count)]
+        order = random.Random(count).sample(range(count), count)
+        body = ask(texts, method=method, seed=5)
+
+        plain = world.http.post("/judge/rank", json=body).json()
+        shuffled = world.http.post(
+            "/judge/rank", json=body | {"responses": [texts[index] for index in order]}
+        ).json()
+
+        moved = [place | {"index": order[place["index"]]} for place in shuffled["ranking"]]
+        assert moved == plain["ranking"]
+        assert plain["usage"] == shuffled["usage"]
+
+
+def test_equal_texts_share_a_rank_and_are_judged_once(scripted_world):
+    for method in METHODS:
+        answer = scripted_world.http.post(
+            "/judge/rank", json=ask(["tin", "gold", "tin", "gold", "tin"], method=method)
+        ).json()
+
+        places = [(place["index"], place["rank"]) for place in answer["ranking"]]
+        assert places == [(1, 1), (3, 1), (0, 3), (2, 3), (4, 3)]
+        assert answer["usage"]["completion_tokens"] == 2
+
+
+def test_one_text_many_times_is_a_ranking_too(scripted_world):
+    answer = scripted_world.http.post("/judge/rank", json=ask(["tin", "tin"], method="tournament")).json()
+
+    assert [place["rank"] for place in answer["ranking"]] == [1, 1]
+    assert answer["model_version"] == scripted_world.versions[0]
+
+
+def test_a_large_tournament_plays_four_comparisons_a_response(scripted_world):
+    texts = [f"{word} {n}" for n in range(5) for word in WORTH]
+
+    answer = scripted_world.http.post("/judge/rank", json=ask(texts, method="tournament")).json()
+
+    assert answer["usage"]["completion_tokens"] == 2 * 4 * len(texts)
+    best = {texts[place["index"]].split()[0] for place in answer["ranking"][:5]}
+    assert best == {"gold"}
+
+
+def test_rankings_need_a_key(make_world):
+    world = make_world(auth="keys")
+
+    for path, body in (("", ask(["tin", "gold"])), ("/systems", compared([{"x": "tin", "y": "gold"}]))):
+        assert world.http.post(f"/judge/rank{path}", json=body).status_code == 401
+    assert stored(world) == []
+
+
+BAD = [
+    ({"responses": [f"text {n}" for n in range(65)]}, "responses", "64"),
+    ({"responses": ["alone"]}, "responses", "at least 2"),
+    ({"responses": ["tin", "  \n"]}, "responses.1", "empty"),
+    ({"top_k": 0}, "top_k", "1"),
+    ({"top_k": 3}, "top_k", "there are 2"),
+    ({"method": "guess"}, "method", "pointwise"),
+    ({"votes": 3}, "votes", "not permitted"),
+    ({"instruction": None}, "body", "either"),
+]
+
+
+def test_a_malformed_request_is_answered_with_the_field(world):
+    for change, field, hint in BAD:
+        answer = world.http.post("/judge/rank", json=ask(["tin", "gold"]) | change)
+
+        assert answer.status_code == 422
+        problem = answer.json()["errors"][0]
+        assert problem["field"] == field
+        assert hint in problem["reason"]
+    assert stored(world) == []
+
+
+def test_a_text_that_does_not_fit_is_named(world):
+    long = "long " * 9000
+    rounds = [{"x": "tin", "y": "gold"}, {"x": "tin", "y": long}]
+
+    for method in METHODS:
+        asked = ask(["tin", "gold", long], method=method, long_texts="refuse")
+        one = world.http.post("/judge/rank", json=asked)
+        many = world.http.post("/judge/rank/systems", json=compared(rounds, method=method))
+
+        assert (one.status_code, many.status_code) == (422, 422)
+        assert one.json()["errors"][0]["field"] == "responses.2"
+        assert many.json()["errors"][0]["field"] == "items.1.responses.y"
+    assert stored(world) == []
+
+
+def test_the_ranking_is_recorded_captured_and_counted(scripted_world):
+    answer = scripted_world.http.post("/judge/rank", json=ask(["tin", "gold", "tin"])).json()
+
+    (row,) = stored(scripted_world)
+    assert (row.id, row.kind, row.verdict, row.strategy) == (answer["id"], "rank", "ranked", "pointwise")
+    assert row.votes == {"1": 1, "0": 2, "2": 2}
+    assert (row.model_version, row.prompt_hash) == (answer["model_version"], answer["prompt_hash"])
+    assert row.completion_tokens == 2
+    metrics = scripted_world.http.get("/metrics").text
+    assert 'judgesmith_decisions_total{kind="rank",mode="direct",outcome="ranked"} 1.0' in metrics
+    assert captured(scripted_world) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_promotion_in_mid_ranking_never_mixes_versions(world, method):
+    """A ranking that is half done when the weights change is made again by the new ones alone."""
+    body = ask([f"Answer number {n}." for n in range(40 if method == "pointwise" else 9)], method=method)
+    old, new, _ = world.versions
+    before = world.http.post("/judge/rank", json=body).json()
+    begun = world.script.requests
+
+    with ThreadPoolExecutor() as pool:
+        # Slow, so that the pause comes between the first reads and the last.
+        world.script.delay_s = 0.5
+        ranking = pool.submit(httpx.post, f"{world.url}/judge/rank", json=body, timeout=60)
+        while world.script.requests == begun:
+            time.sleep(0.01)
+        world.http.post(f"/admin/models/{new}/promote").raise_for_status()
+        world.script.delay_s = 0.0
+        answer = ranking.result()
+
+    assert answer.status_code == 200
+    during, after = answer.json(), world.http.post("/judge/rank", json=body).json()
+    assert repeated(world) > 0
+    assert (before["model_version"], during["model_version"], after["model_version"]) == (old, new, new)
+    assert before["ranking"] != during["ranking"] == after["ranking"]
+    assert during["usage"] == after["usage"]
+    assert [row.model_version for row in stored(world)].count(new) == 2
+
+
+def repeated(world):
+    """How many decisions were begun again."""
+    return float(re.search(r"decisions_repeated_total ([0-9.]+)", world.http.get("/metrics").text)[1])
+
+
+def compared(responses, **options):
+    items = [{"instruction": f"Question {n}?", "responses": own} for n, own in enumerate(responses)]
+    return {"items": items, **options}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_systems_are_ranked_with_intervals_and_a_table(scripted_world, method):
+    rounds = [
+        {"x": "gold", "y": "silver", "z": "tin"},
+        {"x": "silver", "y": "gold", "z": "tin"},
+        {"x": "gold", "y": "gold", "z": "tin"},
+        {"x": "gold", "y": "bronze"},
+    ]
+
+    answer = scripted_world.http.post("/judge/rank/systems", json=compared(rounds, method=method)).json()
+
+    best, second, last = answer["ranking"]
+    assert [place["system"] for place in answer["ranking"]] == ["x", "y", "z"]
+    assert [place["rank"] for place in answer["ranking"]] == [1, 2, 3]
+    assert answer["best"] == "x"
+    assert (best["items"], second["items"], last["items"]) == (4, 4, 3)
+    assert (best["wins"], best["losses"], best["ties"]) == (5, 1, 1)
+    assert best["against"]["y"] == {"wins": 2, "losses": 1, "ties": 1}
+    assert last["against"] == {rival: {"wins": 0, "losses": 3, "ties": 0} for rival in "xy"}
+    assert best["low"] < best["score"] < best["high"]
+    # Pointwise: two, three and two different texts in the first three items, two in the last. Each pair of
+    # different texts takes two reads in a tournament.
+    assert answer["usage"]["completion_tokens"] == (10 if method == "pointwise" else 16)
+    (row,) = stored(scripted_world)
+    assert (row.kind, row.votes) == ("rank_systems", {"x": 1, "y": 2, "z": 3})
+    # What systems are measured on is not taught: the stream holds the instruction of the request after only.
+    scripted_world.http.post("/judge/rank", json=ask(["tin", "gold"]))
+    assert captured(scripted_world) == 1
+
+
+def test_mean_rewards_are_those_of_the_judge(scripted_world):
+    rounds = [{"x": "gold", "y": "tin"}, {"x": "silver", "y": "tin"}]
+
+    answer = scripted_world.http.post("/judge/rank/systems", json=compared(rounds)).json()
+
+    assert [place["score"] for place in answer["ranking"]] == pytest.approx([1.375, -1.75])
+    assert answer["ranking"][1]["low"] == answer["ranking"][1]["high"] == -1.75
+
+
+def test_systems_that_share_no_instruction_are_refused_by_name(world):
+    rounds = [{"x": "gold", "y": "tin"}, {"v": "tin", "w": "tin"}]
+
+    for method in METHODS:
+        answer = world.http.post("/judge/rank/systems", json=compared(rounds, method=method))
+
+        assert answer.status_code == 422
+        (problem,) = answer.json()["errors"]
+        assert problem["field"] == "items"
+        assert "(v, w); (x, y)" in problem["reason"]
+    assert world.script.requests == 0
+
+
+def test_too_many_reads_are_refused_before_any(world):
+    rounds = [{f"system {s}": f"text {s} {n}" for s in range(8)} for n in range(72)]
+
+    answer = world.http.post("/judge/rank/systems", json=compared(rounds, method="tournament"))
+
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert problem["field"] == "items"
+    assert "takes 4032 reads by the judge and 4000 are allowed" in problem["reason"]
+    assert world.script.requests == 0
+
+
+BAD_SYSTEMS = [
+    (compared([]), "items", "at least 1"),
+    (compared([{"x": "tin", "y": "gold"}] * 201), "items", "200"),
+    (compared([{"x": "tin"}]), "items", "2 to 16 systems"),
+    (compared([{f"s{n}": "tin" for n in range(17)}]), "items.0.responses", "16"),
+    (compared([{"x": "tin", "y": " "}]), "items.0.responses.y", "empty"),
+]
+
+
+def test_malformed_systems_are_answered_with_the_field(world):
+    for body, field, hint in BAD_SYSTEMS:
+        answer = world.http.post("/judge/rank/systems", json=body)
+
+        assert answer.status_code == 422
+        problem = answer.json()["errors"][0]
+        assert problem["field"] == field
+        assert hint in problem["reason"]
+    assert stored(world) == []
+
+
+def stored(world):
+    with world.sessions() as session:
+        return list(session.scalars(select(DecisionRow)))
+
+
+def captured(world):
+    """How many instructions were captured; the first comes a moment after its answer."""
+    for _ in range(200):
+        found = re.search(r"captured_total{outcome=\"stored\"} ([0-9]+)", world.http.get("/metrics").text)
+        if found:
+            return int(found[1])
+        time.sleep(0.02)
+    return 0
