@@ -228,8 +228,8 @@ def judge(
     instruction: Annotated[str, typer.Option(help="What was asked; @FILE reads it from a file.")],
     a: Annotated[str, typer.Option("--a", help="Response A, or @FILE.")],
     b: Annotated[str, typer.Option("--b", help="Response B, or @FILE.")],
-    mode: Annotated[str, typer.Option(help="direct or reasoning.")] = "direct",
-    votes: Annotated[int, typer.Option(help="Judgments per order, in reasoning mode.")] = 1,
+    mode: Annotated[str, typer.Option(help="direct, reasoning, or cascade: first the one.")] = "cascade",
+    votes: Annotated[int | None, typer.Option(help="Judgments per order, where it reasons.")] = None,
     raw: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     url: Url = None,
 ) -> None:
@@ -237,7 +237,7 @@ def judge(
     from stack.show import decision
 
     texts = {"instruction": read_text(instruction), "response_a": read_text(a), "response_b": read_text(b)}
-    answer = gateway(url).post("/judge/pairwise", {**texts, "mode": mode, "votes": votes})
+    answer = gateway(url).post("/judge/pairwise", {**texts, "mode": mode} | ({"votes": votes} if votes else {}))
     print(json.dumps(answer, ensure_ascii=False, indent=1) if raw else "\n".join(decision(answer)))
 
 

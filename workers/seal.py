@@ -14,6 +14,7 @@ from judge.versions import Manifest, Probe, StrategyCalibration
 from workers.stage import Stage
 
 FIT, HELD_OUT = "held_out_fit", "held_out"
+_NEVER, _UNSURE = 0.5, 0.75
 
 
 def seal(stage: Stage, probe: Probe) -> Manifest:
@@ -50,6 +51,7 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
             name: StrategyCalibration(temperature=fit.temperature, tie_band=fit.tie_band, pairs=fit.pairs)
             for name, fit in fits.items()
         },
+        cascade_threshold=cascade_threshold(measured, strategy),
         field_tokens=stage.settings.field_tokens,
         probe=probe,
         metrics=metrics,
@@ -65,6 +67,19 @@ def best_strategy(measured: dict[tuple[str, str, str], EvaluationRow], role: str
         return float(share[0]) if share else 0.0
 
     return max(STRATEGIES, key=score)
+
+
+def cascade_threshold(measured: dict[tuple[str, str, str], EvaluationRow], strategy: Strategy) -> float:
+    """Where the candidate's cascade goes on to reasoning: nowhere unless that is right more often.
+
+    Both are measured on held-out pairs. A small judge that always finds the first response better when it
+    reasons would otherwise spend many votes to learn nothing.
+    """
+    reasoning = measured[("candidate", HELD_OUT, "reasoning")]
+    direct = {item["item"]: item for item in measured[("candidate", HELD_OUT, strategy)].items}
+    right = [(item["correct"], direct[item["item"]]["correct"]) for item in reasoning.items]
+    gained = sum(reasoned - plain for reasoned, plain in right)
+    return _UNSURE if gained > 0 else _NEVER
 
 
 def _fit(row: EvaluationRow) -> Calibration:
