@@ -438,19 +438,20 @@ def test_live_requests_and_short_batches_do_not_wait_for_a_long_batch(make_world
 
 
 def test_a_swap_in_the_middle_mixes_and_loses_nothing(world):
-    world.script.delay_s = 0.02
+    world.script.delay_s = 0.1
     world.script.reload_s = 0.1
     first, second, _ = world.versions
     expected = {first: world.http.post("/judge/pairwise", json=PAIR).json()["probability_a"]}
-    made = submit(world.http, many(200))
+    made = submit(world.http, many(400))
     wait_for(world.http, made["id"], some_done)
 
     world.http.post(f"/admin/models/{second}/promote").raise_for_status()
+    world.script.delay_s = 0.0
     expected[second] = world.http.post("/judge/pairwise", json=PAIR).json()["probability_a"]
     over = wait_until_over(world.http, made["id"])
     bodies = [item["response"]["body"] for item in results(world.http, made["id"])]
 
-    assert over["request_counts"] == {"total": 200, "completed": 200, "failed": 0}
+    assert over["request_counts"] == {"total": 400, "completed": 400, "failed": 0}
     assert {body["model_version"] for body in bodies} == {first, second}
     assert {(body["model_version"], body["probability_a"]) for body in bodies} == set(expected.items())
 
