@@ -5,7 +5,8 @@
 Starts the stack (`judgesmith up`: Postgres, Valkey, gateway, workers) before a scripted backend, and asks
 for direct pairwise decisions in both orders, each of other texts, so that no cache answers. Then the same
 load on the API server of the package `vllm-judge` before the same backend, if the Python of an environment
-with `vllm-judge[api]` is given. The gateway and that server run on one core, backend and load on the rest.
+with `vllm-judge[api]` is given: in turn, as machines are noisy. Gateway and server are kept on one core,
+backend and load on the rest.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,14 @@ def main() -> None:
                 targets.append(
                     ("vllm-judge", vllm_judge(options.vllm_judge, home, backend), "/evaluate", theirs)
                 )
-            for _ in range(options.rounds):
-                for name, start, path, body in targets:
-                    with start() as url:
-                        asyncio.run(measure(name, url + path, body, options.seconds))
+            with ExitStack() as open_targets:
+                urls = [
+                    (name, open_targets.enter_context(start()) + path, body)
+                    for name, start, path, body in targets
+                ]
+                for _ in range(options.rounds):
+                    for name, url, body in urls:
+                        asyncio.run(measure(name, url, body, options.seconds))
 
 
 def judgesmith(home: Path, backend: int) -> Callable[[], Any]:
@@ -131,7 +136,7 @@ def pin(parent: int, words: str, cores: set[int]) -> None:
 async def until_ready(url: str) -> None:
     """Wait for 200, two minutes at most."""
     async with aiohttp.ClientSession() as session:
-        for _ in range(300):
+        for _ in range(600):
             try:
                 async with session.get(url) as response:
                     if response.status == 200:

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         None, description="folder of a scenario classifier trained on your own data; default: the built-in"
     )
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="largest accepted request body")
+    max_batch_bytes: int = Field(256 * 2**20, ge=1024, description="largest accepted file of a batch")
+    batch_concurrency: int = Field(
+        16, ge=1, description="lines of batches that one gateway judges at a time, beside what is asked live"
+    )
     max_concurrent_decisions: int = Field(
         512, ge=1, description="decisions in progress per gateway before it answers 503"
     )

@@ -25,6 +25,7 @@ def main() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         access_log=False,
+        proxy_headers=False,  # nothing here depends on who is before it
     )
 
 

@@ -1,6 +1,6 @@
 """Refusing what is too much: large bodies before they are read, decisions before they begin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,17 +14,22 @@ class _TooLarge(Exception):
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body over `max_bytes`, declared or streamed."""
+    """ASGI middleware: 413 for a body over `max_bytes`, declared or streamed.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `by_path` has the paths to which more, or less, may be sent.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, by_path: Mapping[str, int]) -> None:
         self._app = app
         self._max = max_bytes
+        self._by_path = by_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting the bytes of its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._by_path.get(scope["path"], self._max)
         received = 0
         started = False
 
@@ -32,7 +37,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max:
+            if received > most:
                 raise _TooLarge
             return message
 
@@ -43,13 +48,13 @@ class BodyLimit:
 
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         try:
-            if declared.isdigit() and int(declared) > self._max:
+            if declared.isdigit() and int(declared) > most:
                 raise _TooLarge
             await self._app(scope, counted, watched)
         except _TooLarge:
             if started:
                 raise
-            detail = f"the body may have {self._max} bytes; send less at a time"
+            detail = f"the body may have {most} bytes; send less at a time"
             await problem("too-large", 413, "The body is too large", detail)(scope, receive, send)
 
 

@@ -18,12 +18,13 @@ from judge.versions import VersionStore
 from judge.voting import Decision, Rating
 from service import problems
 from service.auth import Authenticator
+from service.batches import Batches
 from service.cache import Cache, Memo
 from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
-from service.routes import anchors, instructions, iterations, judging, models, operations, ranking
+from service.routes import anchors, batches, instructions, iterations, judging, models, operations, ranking
 from service.state import State
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
-        app.state.judgesmith = State(
+        parts = State(
             settings,
             sessions,
             redis,
@@ -66,14 +67,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Memo(cache, Rating),
             cached(lambda: _classifier(settings.scenario_classifier)),
         )
+        app.state.judgesmith = parts
+        background = Batches(parts)
         await champion.start()
         await recorder.start()
+        await background.start()
         # What is loaded now stays: the collector need not walk it again and again under load.
         gc.collect()
         gc.freeze()
         try:
             yield
         finally:
+            await background.stop()
             await recorder.stop()
             await champion.stop()
             await cache.aclose()
@@ -88,8 +93,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    for module in (judging, ranking, instructions, iterations, models, anchors, operations):
+    app.add_middleware(
+        BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
+    )
+    for module in (judging, ranking, batches, instructions, iterations, models, anchors, operations):
         app.include_router(module.router)
     return app
 

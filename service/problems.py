@@ -1,6 +1,5 @@
 """Errors as RFC 9457 problem documents, with a stable `type` for each kind."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,18 +50,36 @@ class Overloaded(errors.Unavailable):
 
 
 def problem(
-    slug: str,
-    status: int,
-    title: str,
-    detail: str,
-    faults: tuple[Fault, ...] = (),
-    headers: Mapping[str, str] | None = None,
+    slug: str, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
+    """A problem document as an answer."""
+    return _answer(document(slug, status, title, detail), headers)
+
+
+def document(
+    slug: str, status: int, title: str, detail: str, faults: tuple[Fault, ...] = ()
+) -> dict[str, Any]:
     """A problem document."""
     body: dict[str, Any] = {"type": TYPE + slug, "title": title, "status": status, "detail": detail}
     if faults:
         body["errors"] = [{"field": fault.field, "reason": fault.reason} for fault in faults]
-    return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return body
+
+
+def problem_of(error: Exception) -> dict[str, Any]:
+    """The problem document of an error that comes when an answer has begun, or in a batch's line."""
+    found = _found(error)
+    if found is None:
+        logger.error("failed in the middle of an answer", exc_info=error)
+        return _unexpected_document()
+    return found
+
+
+def invalid(errors: Sequence[Any]) -> dict[str, Any]:
+    """The problem document of a request that its model refuses; `errors` are Pydantic's."""
+    faults = faults_of(errors)
+    detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:3])
+    return document(InvalidInput.slug, 422, "The request is not valid", detail, faults)
 
 
 def install(app: FastAPI) -> None:
@@ -75,38 +92,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def problem_of(error: Exception) -> dict[str, Any]:
-    """The problem document of an error that comes when an answer has begun, in a stream."""
-    answer = _answer(error)
-    if answer is None:
-        logger.error("failed in the middle of an answer", exc_info=error)
-        answer = problem("error", 500, "Unexpected error", "this is a defect; the log has the details")
-    found: dict[str, Any] = json.loads(bytes(answer.body))
-    return found
-
-
 async def _known(request: Request, error: Exception) -> JSONResponse:
-    return _answer(error) or await _unexpected(request, error)
-
-
-def _answer(error: Exception) -> JSONResponse | None:
     if isinstance(error, Unauthorized):
         return problem(error.slug, 401, "A key is needed", str(error), headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, Forbidden):
         return problem(error.slug, 403, "The key may not do this", str(error))
+    found = _found(error)
+    if found is None:
+        return await _unexpected(request, error)
+    return _answer(found, {"Retry-After": "2"} if found["status"] == 503 else None)
+
+
+def _found(error: Exception) -> dict[str, Any] | None:
     for kind, status, title in _STATUS:
         if isinstance(error, kind):
             faults = error.faults if isinstance(error, InvalidInput) else ()
-            headers = {"Retry-After": "2"} if status == 503 else {}
-            return problem(error.slug, status, title, str(error), faults, headers)
+            return document(error.slug, status, title, str(error), faults)
     return None
+
+
+def _answer(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(body, body["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = faults_of(error.errors())
-    detail = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:3])
-    return problem(InvalidInput.slug, 422, "The request is not valid", detail, faults)
+    return _answer(invalid(error.errors()))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -124,7 +135,11 @@ async def _dependency(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem("error", 500, "Unexpected error", "this is a defect; the log has the details")
+    return _answer(_unexpected_document())
+
+
+def _unexpected_document() -> dict[str, Any]:
+    return document("error", 500, "Unexpected error", "this is a defect; the log has the details")
 
 
 def faults_of(errors: Sequence[Any], lead: str = "") -> tuple[Fault, ...]:

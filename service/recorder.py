@@ -5,13 +5,15 @@ the next one. Captured instructions of the same requests go to the stream in the
 """
 
 import asyncio
+import json
 import logging
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import insert
+from sqlalchemy import text
 
 from judge import queue
 from judge.database import Sessions
@@ -21,17 +23,26 @@ from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 _LARGEST_BATCH = 500
+# A worker is asked to gather no more often; its own sweep finds what came after the last time.
+_ASK_S = 1.0
+_REST_S = 0.1
+# All rows as one parameter of one statement: a third of the time of an insert for each.
+_COLUMNS = ", ".join(column.name for column in DecisionRow.__table__.columns if column.name != "at")
+_INSERT = text(
+    f"INSERT INTO {DecisionRow.__tablename__} ({_COLUMNS}) SELECT {_COLUMNS} "
+    f"FROM jsonb_populate_recordset(NULL::{DecisionRow.__tablename__}, CAST(:rows AS jsonb))"
+)
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
 class _Entry:
     row: dict[str, Any]
-    captured: Gathered | None
     stored: "asyncio.Future[None]"
 
 
 class Recorder:
-    """One background task that writes what requests give it."""
+    """Two background tasks that write what requests give: rows, which they wait for, and instructions."""
 
     def __init__(self, sessions: Sessions, redis: Redis, capture_max: int, metrics: Metrics) -> None:
         self._sessions = sessions
@@ -39,34 +50,45 @@ class Recorder:
         self._capture_max = capture_max
         self._metrics = metrics
         self._waiting: asyncio.Queue[_Entry] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._captured: asyncio.Queue[Gathered] = asyncio.Queue()
+        self._asked = -_ASK_S
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [asyncio.create_task(self._record_all()), asyncio.create_task(self._capture_all())]
 
     async def stop(self) -> None:
         """Write what is waiting, then end."""
         await self._waiting.join()
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._captured.join()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def record(self, row: dict[str, Any], captured: Gathered | None) -> None:
         """Return when the row is committed; raises what the database raised."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait(_Entry(row, captured, stored))
+        self._waiting.put_nowait(_Entry(row, stored))
         await stored
+        if captured:
+            self._captured.put_nowait(captured)
 
-    async def _run(self) -> None:
+    async def _record_all(self) -> None:
         while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < _LARGEST_BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
+            batch = await _gathered(self._waiting)
             await self._settle(batch)
-            await asyncio.to_thread(self._capture, [e.captured for e in batch if e.captured])
             for _ in batch:
                 self._waiting.task_done()
+
+    async def _capture_all(self) -> None:
+        while True:
+            batch = await _gathered(self._captured)
+            await asyncio.to_thread(self._capture, batch)
+            for _ in batch:
+                self._captured.task_done()
+            # Nobody waits for it: fewer and larger round trips.
+            await asyncio.sleep(_REST_S)
 
     async def _settle(self, batch: list[_Entry]) -> None:
         """Commit a batch and tell every request what became of its row."""
@@ -85,20 +107,28 @@ class Recorder:
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         with self._sessions.begin() as session:
-            session.execute(insert(DecisionRow.__table__), rows)  # type: ignore[arg-type]
+            session.execute(_INSERT, {"rows": json.dumps(rows)})
 
     def _capture(self, items: list[Gathered]) -> None:
-        if not items:
-            return
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for item in items:
                     entry = to_stream_entry(item)
                     pipe.xadd(STREAM, entry, maxlen=self._capture_max, approximate=True)  # type: ignore[arg-type]
                 pipe.execute()
-            queue.enqueue_gather(self._redis)
+            if time.monotonic() - self._asked >= _ASK_S:
+                self._asked = time.monotonic()
+                queue.enqueue_gather(self._redis)
             self._metrics.captured.labels("stored").inc(len(items))
         except RedisError as error:
             # Judging must go on without the queue; what is lost is counted.
             self._metrics.captured.labels("lost").inc(len(items))
             logger.warning("%d instructions were not captured: %s", len(items), error)
+
+
+async def _gathered(items: "asyncio.Queue[Item]") -> list[Item]:
+    """The next item, as soon as there is one, and what waits behind it."""
+    batch = [await items.get()]
+    while len(batch) < _LARGEST_BATCH and not items.empty():
+        batch.append(items.get_nowait())
+    return batch

@@ -1,6 +1,9 @@
 """The command line's view of the gateway: JSON in, JSON out, and errors that a person can act on."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
 
 import httpx
 
@@ -33,6 +36,30 @@ class Gateway:
         """Send lines of JSON."""
         return self._send("PUT", path, content=body, headers={"Content-Type": "application/jsonl"})
 
+    def post_file(self, path: str, file: Path) -> dict[str, Any]:
+        """Send a file of lines of JSON, read as it is sent."""
+        with file.open("rb") as lines:
+            return self._send("POST", path, content=lines, headers={"Content-Type": "application/jsonl"})
+
+    def save(self, path: str, out: Path, **query: Any) -> None:
+        """Write an answer to a file, which is there only once all of it has come."""
+        part = out.with_name(out.name + ".part")
+        try:
+            with part.open("wb") as target:
+                self.copy(path, target, **query)
+            part.replace(out)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def copy(self, path: str, target: IO[bytes], **query: Any) -> None:
+        """Write an answer as it comes."""
+        with self._reachable(path), self._http.stream("GET", path, params=query) as response:
+            if not response.is_success:
+                response.read()
+                raise problem(response)
+            for chunk in response.iter_bytes():
+                target.write(chunk)
+
     def alive(self) -> bool:
         """Whether it answers at all."""
         return self._ask("/livez") is not None
@@ -49,8 +76,16 @@ class Gateway:
             return None
 
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        try:
+        with self._reachable(path):
             response = self._http.request(method, path, **options)
+        if response.is_success:
+            return _object(response)
+        raise problem(response)
+
+    @contextmanager
+    def _reachable(self, path: str) -> Iterator[None]:
+        try:
+            yield
         except httpx.ConnectError:
             raise Unreachable(
                 f"nothing answers at {self.url}: start Judgesmith with `judgesmith up`, or give --url"
@@ -59,9 +94,6 @@ class Gateway:
             raise Unreachable(f"{self.url} did not answer {path} in time") from None
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Unreachable(f"{self.url} cannot be asked: {error}") from None
-        if response.is_success:
-            return _object(response)
-        raise problem(response)
 
 
 def problem(response: httpx.Response) -> Problem:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import typer
 
 from judge.errors import Fault, InvalidInput, JudgesmithError
+from stack.batch import app as batch_app
 from stack.caller import (
     console,
     database_url,
@@ -38,6 +39,7 @@ app = typer.Typer(
 anchors_app = typer.Typer(help="Labeled pairs that models are measured on.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(anchors_app, name="anchors")
+app.add_typer(batch_app, name="batch")
 
 
 class Size(enum.StrEnum):

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -67,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Work until SIGTERM; a running job is finished first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queue", choices=(queue.STAGES, queue.GATHER), required=True)
-    name = parser.parse_args(arguments).queue
+    parser.add_argument("--nice", type=int, default=0, help="lower this process's priority by so much")
+    options = parser.parse_args(arguments)
+    os.nice(options.nice)
+    name = options.queue
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request otherwise
