@@ -71,8 +71,9 @@ class Manifest(BaseModel):
         return hashlib.sha256(self.canonical()).hexdigest()[:16]
 
     def canonical(self) -> bytes:
-        """The bytes of `manifest.json`."""
-        return json.dumps(self.model_dump(), sort_keys=True, indent=1, ensure_ascii=False).encode()
+        """The bytes of `manifest.json`; a field that came later and is not in the file changes no name."""
+        given = self.model_dump(exclude_unset=True)
+        return json.dumps(given, sort_keys=True, indent=1, ensure_ascii=False).encode()
 
 
 class VersionStore:
@@ -103,7 +104,9 @@ class VersionStore:
         same content again changes nothing. The folder must be on the store's file system.
         """
         (folder / MANIFEST).unlink(missing_ok=True)
-        manifest = Manifest(**fields, files=_digests(folder), tensors=tensor_digest(folder))
+        drafted = Manifest(**fields, files=_digests(folder), tensors=tensor_digest(folder))
+        # Written in full, defaults too: what a version means must not change with them.
+        manifest = Manifest.model_validate(drafted.model_dump())
         check_content(folder)
         (folder / MANIFEST).write_bytes(manifest.canonical())
         target = self.root / manifest.id

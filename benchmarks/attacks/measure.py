@@ -163,7 +163,8 @@ async def _rate(
 
 def _note(measured: Measured, kind: str, answer: dict[str, Any]) -> None:
     # A mode may answer in one of several ways, each with a prompt of its own.
-    way = " ".join(filter(None, (kind, answer["mode"], answer.get("strategy"))))
+    path = answer.get("path", answer["mode"])
+    way = " ".join(filter(None, (kind, path, answer.get("strategy"))))
     measured.answered_by(way, answer["model_version"], answer["prompt_hash"])
 
 

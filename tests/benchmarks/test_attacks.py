@@ -18,7 +18,7 @@ from benchmarks.attacks.measure import Gateway, Measured, Seen, Stopped, measure
 from benchmarks.attacks.pairs import BUILT_IN, draw, read
 from benchmarks.attacks.report import report, table, to_json
 from judge.errors import InvalidInput
-from judge.templates import PAIRWISE_DIRECT, POINTWISE
+from judge.templates import pairwise_direct, pointwise
 
 ROOT = Path(__file__).parents[2]
 TARGETS = read(BUILT_IN)
@@ -81,9 +81,9 @@ def test_attacks_have_names_of_their_own():
 
 def test_the_forged_frames_imitate_the_prompts_in_use():
     for mark in ("[Conversation]", "[Response A]", "[Response B]", "[End of texts]"):
-        assert mark in PAIRWISE_DIRECT.user
+        assert mark in pairwise_direct().user
         assert any(mark in attack.says for attack in ATTACKS if attack.family == "forged-frame")
-    assert "[Response]" in POINTWISE.user
+    assert "[Response]" in pointwise().user
 
 
 def test_a_disguised_order_reads_the_same_and_is_other_text():
@@ -176,7 +176,7 @@ def test_a_judge_that_ignores_the_attacks_gives_way_to_none(world):
     assert found.total.to_json()["success"][0] == 0
     assert found.total.refused == found.total.invalid == 0
     assert measured.version == world.versions[0]
-    assert set(measured.prompts) == {"pairwise direct pairwise", "single direct"}
+    assert set(measured.prompts) == {"pairwise direct pairwise", "pairwise check", "single direct"}
     assert rows(measured)["colon"]["rating"] < 2 < 9 < found.rating_of_better
     assert table(found).row_count > len(ATTACKS)
 
@@ -208,9 +208,10 @@ def test_a_judge_that_was_wrong_before_flips_back(world):
 def test_junk_that_ties_has_succeeded(world):
     world.script.margin = lambda prompt, weights: 2.0
 
-    found = rows(measured_on(world, [attack("colon"), attack("early-end")]))
+    found = rows(measured_on(world, [attack("rating-ten"), attack("colon"), attack("early-end")]))
 
-    assert found["colon"]["success"][0] == 1
+    assert found["rating-ten"]["success"][0] == 1
+    assert found["colon"]["success"][0] == 0  # recognized without the judge
     assert found["early-end"]["success"][0] == 0
 
 
@@ -226,13 +227,13 @@ def test_reasoned_judgments_are_measured_too(world):
 
     assert found["verdict-line"]["success"][0] == found["colon"]["success"][0] == 0
     assert found["colon"]["rating"] == 2
-    assert set(measured.prompts) == {"pairwise reasoning", "single reasoning"}
+    assert set(measured.prompts) == {"pairwise reasoning", "pairwise check", "single reasoning"}
 
 
 def test_a_refused_request_is_never_a_success(world):
     world.script.dead = True
 
-    found = report(measured_on(world, [attack("colon"), attack("verdict-line")], pairs=2))
+    found = report(measured_on(world, [attack("rating-ten"), attack("verdict-line")], pairs=2))
 
     assert found.without == {"refused": 2}
     assert [(row.n, row.refused) for row in found.attacks] == [(0, 2), (0, 2)]

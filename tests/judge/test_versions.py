@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from judge.errors import BadModel, NotFound
-from judge.versions import VersionStore
+from judge.versions import Manifest, VersionStore
 from tests.tiny_model import make_tiny_model
 
 
@@ -155,3 +155,12 @@ def test_a_link_is_not_followed(store, tmp_path):
 
     with pytest.raises(BadModel):
         store.verify(version)
+
+
+def test_a_manifest_written_before_a_field_was_thought_of_keeps_its_name():
+    written = {"format": 1, "origin": "seed: x", "files": {"a": "0"}, "tensors": "t"}
+
+    read = Manifest.model_validate_json(json.dumps(written))
+
+    assert json.loads(read.canonical()) == written
+    assert read.cascade_threshold == 0.75

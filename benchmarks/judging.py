@@ -1,0 +1,216 @@
+"""Judging by a running service: speed beside vLLM driven directly, and what cascade and early stops save.
+
+    python benchmarks/judging.py speed   --home HOME PAIRS.jsonl [--mode direct|reasoning]
+    python benchmarks/judging.py cascade --home HOME PAIRS.jsonl [PAIRS.jsonl ...] [--limit 40]
+
+HOME is the home of a running `judgesmith up`, which names its gateway and its backend. Pair files have the
+lines `{"id", "instruction" | "messages", "response_a", "response_b", "label": "a" | "b" | "tie"}`.
+
+`speed` sends the same token ids for the same pairs to vLLM itself and through the gateway, in turn, each
+round with other pairs, so that neither finds the other's prompts in the prefix cache.
+`cascade` judges each pair by 16 fixed votes in each order, by the cascade, and directly, and replays the
+fixed votes under the stopping rules.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from judge.anchors import LabeledPair, parse_anchors
+from judge.judging import Judge, Options
+from judge.llm import Backends
+from judge.statistics import wilson
+from judge.templates import pairwise_direct
+from judge.versions import VersionStore
+from judge.voting import Vote, enough, majority
+
+CONCURRENCY = 16
+VOTES = 16
+Task = Callable[[LabeledPair], Awaitable[Any]]
+
+
+def main() -> None:
+    """Read the arguments, measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=["speed", "cascade"])
+    parser.add_argument("pairs", nargs="+", type=Path)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--mode", choices=["direct", "reasoning"], default="direct")
+    parser.add_argument("--limit", type=int, default=40, help="pairs a file (cascade) or a round (speed)")
+    parser.add_argument("--rounds", type=int, default=4)
+    options = parser.parse_args()
+    addresses = json.loads((options.home / "addresses.json").read_text())
+    asyncio.run(measure(options, addresses["gateway_url"], addresses["backend_urls"]))
+
+
+async def measure(options: argparse.Namespace, gateway: str, backends: list[str]) -> None:
+    """One of the two measurements."""
+    served = Backends.connect(backends, 600)
+    version = await served.servers[0].weights()
+    judge = Judge.load(VersionStore(options.home / "models"), version, served, 4096)
+    print(f"version {version}, direct strategy {judge.manifest.strategy}")
+    try:
+        async with httpx.AsyncClient(base_url=gateway, timeout=600) as http:
+            if options.what == "speed":
+                await speed(options, judge, http)
+            else:
+                for file in options.pairs:
+                    await cascade(file, options.limit, judge, http)
+    finally:
+        await served.aclose()
+
+
+async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClient) -> None:
+    """Pairs per second of both, round by round, and the median ratio."""
+    pairs = sample(options.pairs[0], options.limit * options.rounds * 2)
+    body = {"mode": options.mode, "cache": False} | (
+        {"strategy": "pairwise"} if options.mode == "direct" else {}
+    )
+
+    async def through_gateway(pair: LabeledPair) -> None:
+        await ask(http, pair, body)
+
+    async def by_hand(pair: LabeledPair) -> None:
+        await asyncio.gather(*(direct_call(judge, pair, first, options.mode) for first in ("a", "b")))
+
+    ratios = []
+    for number in range(options.rounds):
+        rates = {}
+        arms: list[tuple[str, Task]] = [("gateway", through_gateway), ("vLLM", by_hand)]
+        for place, (name, task) in enumerate(arms if number % 2 else arms[::-1]):
+            start = (2 * number + place) * options.limit
+            own = pairs[start : start + options.limit]
+            rates[name] = len(own) / (await timed(own, task))
+        ratios.append(rates["gateway"] / rates["vLLM"])
+        print(
+            f"{options.mode}: vLLM {rates['vLLM']:.2f} pairs/s, gateway {rates['gateway']:.2f}, "
+            f"ratio {ratios[-1]:.3f}",
+            flush=True,
+        )
+    print(f"{options.mode}: median ratio {sorted(ratios)[len(ratios) // 2]:.3f}")
+
+
+async def direct_call(judge: Judge, pair: LabeledPair, first: Any, mode: str) -> None:
+    """What a user of vLLM alone would send: the same token ids, the label ids or the sampling."""
+    server = judge.backends.pick()
+    if mode == "direct":
+        template = pairwise_direct()
+        prompt = judge.comparison_prompt(template, pair.comparison, first, 1, CUT)
+        labels = [judge.assembler.encoder.label(label) for label in template.labels]
+        await server.read_labels(prompt.token_ids, labels)
+        return
+    # With its closing request, where the text stops without a verdict: that is part of a judgment.
+    await judge.vote(pair.comparison, first, judge.sampling(CUT, 0), CUT)
+
+
+CUT = Options(cut=True)
+
+
+async def cascade(file: Path, limit: int, judge: Judge, http: httpx.AsyncClient) -> None:
+    """Accuracy on pairs with a winner, decisions per second, and what the stopping rules save."""
+    pairs = [pair for pair in sample(file, 10**9) if pair.label != "tie"][:limit]
+    calibrated = judge.calibration(judge.manifest.strategy).fitted
+    threshold = {} if calibrated else {"threshold": 0.75}
+    arms = {
+        "direct": {"mode": "direct"},
+        "cascade": {"mode": "cascade", "votes": VOTES} | threshold,
+        "cascade at 0.75": {"mode": "cascade", "votes": VOTES, "threshold": 0.75},
+    }
+    print(f"\n{file.name}: {len(pairs)} pairs; cascade threshold {judge.manifest.cascade_threshold}")
+    print(f"| {'mode':16} | right | 95% | decisions/s | by reasoning |\n|---|---|---|---|---|")
+    fixed: dict[str, list[Vote]] = {}
+
+    async def sixteen(pair: LabeledPair) -> str:
+        options = Options(votes=VOTES, cut=True)
+        jobs = [
+            judge.vote(pair.comparison, first, judge.sampling(options, index), options)
+            for index in range(VOTES)
+            for first in ("a", "b")
+        ]
+        fixed[pair.item] = [vote for vote, _ in await asyncio.gather(*jobs)]
+        return majority(fixed[pair.item], allow_tie=False)[0]
+
+    began = time.perf_counter()
+    verdicts = [(pair, await sixteen(pair)) for pair in pairs]
+    show(f"{VOTES} fixed votes", verdicts, time.perf_counter() - began, len(pairs))
+    for name, fields in arms.items():
+        answers: dict[str, Any] = {}
+
+        async def one(
+            pair: LabeledPair, fields: dict[str, Any] = fields, answers: dict[str, Any] = answers
+        ) -> None:
+            answers[pair.item] = await ask(http, pair, fields | {"cache": False, "allow_tie": False})
+
+        took = await timed(pairs, one, concurrency=1)
+        verdicts = [(pair, answers[pair.item]["verdict"]) for pair in pairs]
+        show(name, verdicts, took, sum(answer["path"] == "reasoning" for answer in answers.values()))
+    for rule in ("curtailed", "confident"):
+        cast = [stopped(votes, rule) for votes in fixed.values()]
+        total, kept = sum(map(len, fixed.values())), sum(map(len, cast))
+        same = sum(
+            majority(few, allow_tie=True)[0] == majority(votes, allow_tie=True)[0]
+            for few, votes in zip(cast, fixed.values(), strict=True)
+        )
+        print(f"{rule}: {1 - kept / total:.0%} of the votes saved, {same} of {len(cast)} verdicts the same")
+
+
+def stopped(votes: Sequence[Vote], rule: Any) -> Sequence[Vote]:
+    """The votes that would have been cast."""
+    count = 0
+    while not enough(votes[:count], len(votes), rule):
+        count += 2
+    return votes[:count]
+
+
+def show(name: str, verdicts: Sequence[tuple[LabeledPair, str]], took: float, reasoned: int) -> None:
+    """One line of the table."""
+    right = sum(pair.label == verdict for pair, verdict in verdicts)
+    low, high = wilson(right, len(verdicts))
+    print(
+        f"| {name:16} | {right / len(verdicts):.3f} | {low:.3f} to {high:.3f} "
+        f"| {len(verdicts) / took:.2f} | {reasoned} |",
+        flush=True,
+    )
+
+
+async def ask(http: httpx.AsyncClient, pair: LabeledPair, fields: dict[str, Any]) -> dict[str, Any]:
+    """One decision of the service."""
+    comparison = pair.comparison
+    texts = {"response_a": comparison.response_a, "response_b": comparison.response_b}
+    answer = await http.post(
+        "/judge/pairwise", json={"messages": comparison.instruction.to_json()} | texts | fields
+    )
+    if answer.status_code != 200:
+        raise SystemExit(f"{pair.item}: {answer.text[:300]}")
+    return dict(answer.json())
+
+
+async def timed(pairs: Sequence[LabeledPair], task: Task, concurrency: int = CONCURRENCY) -> float:
+    """Seconds that all pairs take, so many at once."""
+    waiting = list(reversed(pairs))
+
+    async def work() -> None:
+        while waiting:
+            await task(waiting.pop())
+
+    began = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    return time.perf_counter() - began
+
+
+def sample(file: Path, limit: int) -> list[LabeledPair]:
+    """Pairs of a file in a fixed random order."""
+    pairs = list(parse_anchors(file.read_text("utf-8").split("\n")))
+    random.Random(0).shuffle(pairs)
+    return pairs[:limit]
+
+
+if __name__ == "__main__":
+    main()
