@@ -155,9 +155,10 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 async def judge_through_a_promotion(url: str, version: str) -> list[httpx.Response]:
     """64 requests at once, a promotion in the middle of them, then some more."""
+    fresh = PAIR | {"cache": False}  # equal requests would share one computation
     async with httpx.AsyncClient(base_url=url, timeout=300) as client:
-        early = [asyncio.create_task(client.post("/judge/pairwise", json=PAIR)) for _ in range(64)]
+        early = [asyncio.create_task(client.post("/judge/pairwise", json=fresh)) for _ in range(64)]
         await asyncio.sleep(1)
         (await client.post(f"/admin/models/{version}/promote")).raise_for_status()
-        late = [asyncio.create_task(client.post("/judge/pairwise", json=PAIR)) for _ in range(8)]
+        late = [asyncio.create_task(client.post("/judge/pairwise", json=fresh)) for _ in range(8)]
         return await asyncio.gather(*early, *late)

@@ -12,7 +12,8 @@ from judge.pointer import read_pointer
 from judge.tables import Alias, AuditEntry, DecisionRow
 from tests.service.conftest import wait_until_ready
 
-PAIR = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
+# Not from the cache: what is asked here is who answers.
+PAIR = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven.", "cache": False}
 
 
 def champion(world):
