@@ -11,6 +11,8 @@ from stack.home import Home
 from stack.reaper import Reaper
 
 HEALTH_MISSES = 6
+# vLLM hears no signal while it loads.
+_STARTING_GRACE_S = 10.0
 _POLL_S = 0.2
 
 
@@ -45,6 +47,12 @@ class _Watched:
     def enter(self, phase: Literal["starting", "up", "down"]) -> None:
         self.phase, self.since = phase, time.monotonic()
         self.misses, self.checked = 0, self.since
+
+    @property
+    def grace_s(self) -> float:
+        """How long it may take to stop: what does not serve yet has nothing to finish."""
+        grace = self.child.program.grace_s
+        return grace if self.phase == "up" else min(grace, _STARTING_GRACE_S)
 
     @property
     def for_s(self) -> float:
@@ -166,7 +174,7 @@ class Supervisor:
             children = [watched.child for watched in group]
             for child in children:
                 child.ask_to_stop()
-            deadline = time.monotonic() + max(child.program.grace_s for child in children)
+            deadline = time.monotonic() + max(watched.grace_s for watched in group)
             while not all(child.wait(0) for child in children):
                 if time.monotonic() > deadline or self.impatient:
                     self._say(f"{', '.join(child.program.name for child in children)}: killed")
