@@ -26,11 +26,12 @@ install-dev: ## The same, and the development tools
 run: install ## Start everything on this machine: database, queue, model, gateway, worker
 	@exec $(BIN)/judgesmith up $(ARGS)
 
-test: install-dev ## Run all tests, with the real model and vLLM
-	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+test: test-fast ## Run all tests, with the real model and vLLM
+	@exec $(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)
 
+# Two at a time, a file to each: they mostly wait for servers of their own.
 test-fast: install-dev ## Run the tests that need no model
-	@exec $(BIN)/python -m pytest -m "not e2e" $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest -m "not e2e" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 check: install-dev ## Lint, check formatting, types and the rule of imports
 	$(BIN)/ruff check

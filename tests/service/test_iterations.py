@@ -1,5 +1,7 @@
 """`/admin/iterations`: started once, watched, cancelled; and never lost with the queue."""
 
+import time
+
 import pytest
 from rq import Queue
 
@@ -78,5 +80,9 @@ def test_judging_goes_on_without_the_queue(make_world):
     pair = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
 
     assert world.http.post("/judge/pairwise", json=pair).status_code == 200
-    assert 'outcome="lost"} 1.0' in world.http.get("/metrics").text
+    # What is captured is written after the answer.
+    deadline = time.monotonic() + 20
+    while 'captured_total{outcome="lost"} 1.0' not in world.http.get("/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert world.http.post(f"/admin/models/{world.versions[1]}/promote").status_code == 200
