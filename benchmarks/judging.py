@@ -14,7 +14,6 @@ fixed votes under the stopping rules.
 
 import argparse
 import asyncio
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,6 +29,7 @@ from judge.statistics import wilson
 from judge.templates import pairwise_direct
 from judge.versions import VersionStore
 from judge.voting import Vote, enough, majority
+from stack.home import Home
 
 CONCURRENCY = 16
 VOTES = 16
@@ -46,8 +46,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=40, help="pairs a file (cascade) or a round (speed)")
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
-    addresses = json.loads((options.home / "addresses.json").read_text())
-    asyncio.run(measure(options, addresses["gateway_url"], addresses["backend_urls"]))
+    addresses = Home.at(options.home).read_addresses()
+    if addresses is None:
+        raise SystemExit(f"no stack runs in {options.home}: start it with `judgesmith up`")
+    asyncio.run(measure(options, addresses.gateway_url, addresses.backend_urls))
 
 
 async def measure(options: argparse.Namespace, gateway: str, backends: list[str]) -> None:
