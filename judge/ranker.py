@@ -18,7 +18,7 @@ from judge.judging import DEFAULT, Judge, Options, Reads
 from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, require_connected, schedule
 from judge.templates import pairwise_direct, pointwise
 from judge.verdict import Verdict
-from judge.voting import Decision, Usage
+from judge.voting import Decision, Mode, Usage
 
 Method = Literal["pointwise", "tournament"]
 Question = TypeVar("Question")
@@ -72,6 +72,7 @@ class Ranking:
     prompt_hash: str
     usage: Usage
     truncated: bool
+    mode: Mode = "direct"
 
     def record(self, player: str) -> dict[str, Counter[str]]:
         """Wins, losses and ties of a player against each other one that it met."""

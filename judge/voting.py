@@ -73,6 +73,7 @@ class Decision:
     votes: dict[Verdict, int] = field(default_factory=dict)
     path: Path = "direct"
     direct_probability_a: float | None = None
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Rating:
     votes: int = 1
     criteria: tuple["CriterionRating", ...] = ()
     suggestions: tuple[str, ...] = ()
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from judge.guide import Guide
 from judge.judging import Options
@@ -24,6 +24,10 @@ class Guidance:
     guide: Guide
     source: str | None = None
     criteria: tuple[Criterion, ...] = ()
+
+    def named(self) -> dict[str, Any]:
+        """How an answer names it."""
+        return {"language": self.guide.language, "rubric": self.source}
 
     def alone(self, criterion: Criterion) -> Guide:
         """A prompt about one criterion."""

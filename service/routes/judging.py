@@ -1,10 +1,6 @@
 """`/judge/*`: synchronous decisions."""
 
 import asyncio
-import json
-import time
-import uuid
-from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -14,14 +10,13 @@ from pydantic import BaseModel
 
 from judge.comparison import Instruction
 from judge.guide import Scale
-from judge.instructions import Gathered
 from judge.judging import Judge, Options
 from judge.keys import Principal
 from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from judge.voting import CriterionRating, Decision, Rating, Usage
+from service.answering import answered
 from service.auth import allow
 from service.guidance import Guidance, guidance, options
-from service.problems import problem_of
 from service.schemas import (
     CriterionAnswer,
     OrderAnswer,
@@ -29,9 +24,9 @@ from service.schemas import (
     PairwiseRequest,
     SingleAnswer,
     SingleRequest,
-    UsageAnswer,
 )
 from service.state import State, state
+from service.streaming import Pieces, streamed
 
 router = APIRouter(prefix="/judge", tags=["judge"])
 Caller = Annotated[Principal, Depends(allow("judge"))]
@@ -46,7 +41,8 @@ async def pairwise_route(request: PairwiseRequest, caller: Caller, app: App) -> 
     sent is void), then `decision` with this answer, or `error` with a problem.
     """
     if request.stream:
-        return StreamingResponse(_streamed(request, caller, app), media_type="text/event-stream")
+        events = streamed(lambda pieces: pairwise(request, caller, app, pieces))
+        return StreamingResponse(events, media_type="text/event-stream")
     return _json(await pairwise(request, caller, app))
 
 
@@ -62,42 +58,31 @@ def _json(answer: BaseModel) -> Response:
 
 
 async def pairwise(
-    request: PairwiseRequest, caller: Principal, app: State, on_text: "_OnText | None" = None
+    request: PairwiseRequest, caller: Principal, app: State, pieces: Pieces | None = None
 ) -> PairwiseAnswer:
-    """Decide, record, answer."""
+    """Decide, record, answer; with `pieces`, tell the rationale on the way."""
     comparison = request.to_comparison()
     guided = await guidance(request, app.classifier)
     chosen = options(request, guided.guide, app.cache.salt(caller.tenant))
 
-    async def work(judge: Judge) -> tuple[Decision, bool]:
-        async def decide() -> Decision:
-            if on_text:
-                return await judge.reason(comparison, chosen, on_text.begin())
+    async def work(judge: Judge) -> Decision:
+        if pieces:
+            return await judge.reason(comparison, chosen, pieces.begin())
+        if not request.cache:
             return await judge.decide(comparison, request.mode, chosen)
-
-        if not request.cache or on_text:
-            return await decide(), False
         parts = _parts("pairwise", judge, caller, request.mode, chosen)
-        return await app.decisions.judged((*parts, comparison), decide)
+        decision, found = await app.decisions.judged(
+            (*parts, comparison), lambda: judge.decide(comparison, request.mode, chosen)
+        )
+        return replace(decision, usage=Usage(), cached=True) if found else decision
 
-    with app.admission.enter():
-        started = time.perf_counter()
-        decision, cached = await app.champion.decide(request.version, work)
-        if cached:
-            decision = replace(decision, usage=Usage())
-        elapsed = time.perf_counter() - started
-        number = uuid.uuid4().hex
-        row = _row(number, "pairwise", caller, decision, comparison.instruction, elapsed)
-        row |= {
-            "verdict": decision.verdict,
-            "probability_a": decision.probability_a,
-            "strategy": decision.strategy,
-            "votes": dict(decision.votes),
-        }
-        await app.recorder.record(row, _captured(app, caller, comparison.instruction))
-    _count(app, "pairwise", decision, decision.verdict, elapsed)
+    done = await answered(
+        app, caller, "pairwise", request.version, work,
+        digest=comparison.instruction.digest, columns=_decision_columns, capture=comparison.instruction,
+    )  # fmt: skip
+    decision = done.made
     return PairwiseAnswer(
-        id=number,
+        id=done.id,
         verdict=decision.verdict,
         reason=decision.reason,
         probability_a=decision.probability_a,
@@ -110,7 +95,9 @@ async def pairwise(
         strategy=decision.strategy,
         path=decision.path,
         direct_probability_a=decision.direct_probability_a,
-        **_tail(decision, guided, cached, elapsed),
+        cached=decision.cached,
+        **guided.named(),
+        **done.tail(),
     )
 
 
@@ -121,30 +108,23 @@ async def single(request: SingleRequest, caller: Principal, app: State) -> Singl
     chosen = options(request, guided.guide, app.cache.salt(caller.tenant))
     scale = Scale(request.scale.low, request.scale.high)
 
-    async def work(judge: Judge) -> tuple[Rating, bool]:
-        async def rate() -> Rating:
-            return await _rate(judge, request, instruction, scale, guided, chosen)
-
+    async def work(judge: Judge) -> Rating:
         if not request.cache:
-            return await rate(), False
+            return await _rate(judge, request, instruction, scale, guided, chosen)
         parts = _parts("single", judge, caller, request.mode, chosen)
         asked = (request.per_criterion, request.suggestions, scale, instruction, request.response)
-        return await app.ratings.judged((*parts, *asked), rate)
+        rating, found = await app.ratings.judged(
+            (*parts, *asked), lambda: _rate(judge, request, instruction, scale, guided, chosen)
+        )
+        return replace(rating, usage=Usage(), cached=True) if found else rating
 
-    with app.admission.enter():
-        started = time.perf_counter()
-        rating, cached = await app.champion.decide(request.version, work)
-        if cached:
-            rating = replace(rating, usage=Usage())
-        elapsed = time.perf_counter() - started
-        number = uuid.uuid4().hex
-        outcome = "invalid" if rating.rating is None else "rated"
-        row = _row(number, "single", caller, rating, instruction, elapsed)
-        row |= {"verdict": outcome, "rating": rating.rating, "votes": {}}
-        await app.recorder.record(row, _captured(app, caller, instruction))
-    _count(app, "single", rating, outcome, elapsed)
+    done = await answered(
+        app, caller, "single", request.version, work,
+        digest=instruction.digest, columns=_rating_columns, capture=instruction,
+    )  # fmt: skip
+    rating = done.made
     return SingleAnswer(
-        id=number,
+        id=done.id,
         rating=rating.rating,
         outcome="invalid" if rating.rating is None else "rated",
         reason=rating.reason,
@@ -152,8 +132,20 @@ async def single(request: SingleRequest, caller: Principal, app: State) -> Singl
         criteria=[CriterionAnswer(**asdict(criterion)) for criterion in rating.criteria],
         suggestions=list(rating.suggestions),
         scale=request.scale,
-        **_tail(rating, guided, cached, elapsed),
+        cached=rating.cached,
+        **guided.named(),
+        **done.tail(),
     )
+
+
+def _decision_columns(decision: Decision) -> dict[str, Any]:
+    names = ("verdict", "reason", "probability_a", "strategy")
+    return {name: getattr(decision, name) for name in names} | {"votes": dict(decision.votes)}
+
+
+def _rating_columns(rating: Rating) -> dict[str, Any]:
+    verdict = "invalid" if rating.rating is None else "rated"
+    return {"verdict": verdict, "reason": rating.reason, "rating": rating.rating, "votes": {}}
 
 
 async def _rate(
@@ -201,109 +193,9 @@ def _combined(rated: list[tuple[tuple[str, float], Rating]]) -> Rating:
     )
 
 
-class _OnText:
-    """Pieces of a rationale on their way to the client; None stands for a new beginning."""
-
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[str | None] = asyncio.Queue()
-        self._begun = False
-
-    def begin(self) -> Any:
-        """What a judge gives its text to; after the first time, what was sent before is void."""
-        if self._begun:
-            self.queue.put_nowait(None)
-        self._begun = True
-        return self.queue.put_nowait
-
-
-async def _streamed(request: PairwiseRequest, caller: Principal, app: State) -> AsyncIterator[str]:
-    pieces = _OnText()
-    task = asyncio.create_task(pairwise(request, caller, app, pieces))
-    try:
-        while True:
-            piece = asyncio.ensure_future(pieces.queue.get())
-            await asyncio.wait({piece, task}, return_when=asyncio.FIRST_COMPLETED)
-            if not piece.done():
-                piece.cancel()
-                break
-            yield _piece(piece.result())
-        while not pieces.queue.empty():
-            yield _piece(pieces.queue.get_nowait())
-        try:
-            yield f"event: decision\ndata: {(await task).model_dump_json()}\n\n"
-        except Exception as error:
-            yield _event("error", problem_of(error))
-    finally:
-        task.cancel()
-
-
-def _piece(text: str | None) -> str:
-    return _event("restart", {}) if text is None else _event("rationale", {"text": text})
-
-
-def _event(name: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
-
-
 def _parts(kind: str, judge: Judge, caller: Principal, mode: str, chosen: Options) -> tuple[object, ...]:
     """What decides a judgment beside its texts. The hashes stand for the words of the prompts."""
     form = chosen.guide.form
     templates = (pairwise_direct(form), pairwise_reasoning(form), pointwise(form), single_reasoning(form))
     hashes = tuple(judge.prompt_hash(template) for template in templates)
     return (caller.tenant, kind, judge.version, hashes, mode, replace(chosen, salt=None))
-
-
-def _row(
-    number: str,
-    kind: str,
-    caller: Principal,
-    made: Decision | Rating,
-    instruction: Instruction,
-    elapsed: float,
-) -> dict[str, Any]:
-    return {
-        "id": number,
-        "kind": kind,
-        "tenant": caller.tenant,
-        "mode": made.mode,
-        "strategy": None,
-        "model_version": made.model_version,
-        "prompt_hash": made.prompt_hash,
-        "instruction_digest": instruction.digest,
-        "reason": made.reason,
-        "probability_a": None,
-        "rating": None,
-        "prompt_tokens": made.usage.prompt_tokens,
-        "completion_tokens": made.usage.completion_tokens,
-        "latency_ms": elapsed * 1000,
-    }
-
-
-def _captured(app: State, caller: Principal, instruction: Instruction) -> Gathered | None:
-    return Gathered(instruction, "live", caller.tenant) if app.settings.capture else None
-
-
-def _tail(made: Decision | Rating, guided: Guidance, cached: bool, elapsed: float) -> dict[str, Any]:
-    return {
-        "mode": made.mode,
-        "model_version": made.model_version,
-        "prompt_hash": made.prompt_hash,
-        "usage": UsageAnswer(
-            prompt_tokens=made.usage.prompt_tokens,
-            completion_tokens=made.usage.completion_tokens,
-            retries=made.usage.retries,
-        ),
-        "truncated": made.truncated,
-        "language": guided.guide.language,
-        "rubric": guided.source,
-        "cached": cached,
-        "latency_ms": round(elapsed * 1000, 3),
-    }
-
-
-def _count(app: State, kind: str, made: Decision | Rating, outcome: str, elapsed: float) -> None:
-    app.metrics.decisions.labels(kind, made.mode, outcome).inc()
-    app.metrics.seconds.labels(kind, made.mode).observe(elapsed)
-    app.metrics.tokens.labels("prompt").inc(made.usage.prompt_tokens)
-    app.metrics.tokens.labels("completion").inc(made.usage.completion_tokens)
-    app.metrics.retries.inc(made.usage.retries)

@@ -1,13 +1,10 @@
 """`/judge/rank`: the order of responses to one instruction, or of systems over many."""
 
 import hashlib
-import time
-import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from judge.instructions import Gathered
 from judge.judging import Judge
 from judge.keys import Principal
 from judge.ranker import (
@@ -19,6 +16,7 @@ from judge.ranker import (
     require_comparable,
 )
 from judge.ranking import rank_order
+from service.answering import answered
 from service.auth import allow
 from service.guidance import guidance, options
 from service.ranking_schemas import (
@@ -30,7 +28,6 @@ from service.ranking_schemas import (
     RankSystemsRequest,
     Tally,
 )
-from service.schemas import UsageAnswer
 from service.state import State, state
 
 router = APIRouter(prefix="/judge/rank", tags=["judge"])
@@ -55,27 +52,22 @@ async def rank(request: RankRequest, caller: Caller, app: Annotated[State, Depen
         texts, seed = request.responses, request.seed
         return await rank_responses(judge, instruction, texts, request.method, seed, chosen)
 
-    with app.admission.enter():
-        started = time.perf_counter()
-        ranking = await app.champion.decide(request.version, work)
-        elapsed = time.perf_counter() - started
-        places = [
-            RankedResponse(index=int(name), rank=place, **_score(ranking, name))
-            for name, place in _places(ranking)
-        ]
-        number = uuid.uuid4().hex
-        row = _row(number, "rank", caller, ranking, instruction.digest, elapsed)
-        captured = Gathered(instruction, "live", caller.tenant) if app.settings.capture else None
-        await app.recorder.record(row, captured)
-    _count(app, "rank", ranking, elapsed)
+    done = await answered(
+        app, caller, "rank", request.version, work,
+        digest=instruction.digest, columns=_columns, capture=instruction,
+    )  # fmt: skip
+    places = [
+        RankedResponse(index=int(name), rank=place, **_score(done.made, name))
+        for name, place in _places(done.made)
+    ]
     return RankAnswer(
-        id=number,
+        id=done.id,
         ranking=places,
         best=places[0].index,
         top_k=[place.index for place in places[: request.top_k]],
-        language=guided.guide.language,
-        rubric=guided.source,
-        **_tail(ranking, elapsed),
+        method=done.made.method,
+        **guided.named(),
+        **done.tail(),
     )
 
 
@@ -94,16 +86,14 @@ async def systems(
     async def work(judge: Judge) -> Ranking:
         return await rank_systems(judge, items, request.method, request.seed)
 
-    with app.admission.enter():
-        started = time.perf_counter()
-        ranking = await app.champion.decide(request.version, work)
-        elapsed = time.perf_counter() - started
-        number = uuid.uuid4().hex
-        row = _row(number, "rank_systems", caller, ranking, _digest(items), elapsed)
-        await app.recorder.record(row, None)
-    _count(app, "rank_systems", ranking, elapsed)
-    places = [_system(ranking, items, name, place) for name, place in _places(ranking)]
-    return RankSystemsAnswer(id=number, ranking=places, best=places[0].system, **_tail(ranking, elapsed))
+    done = await answered(
+        app, caller, "rank_systems", request.version, work,
+        digest=_digest(items), columns=_columns, capture=None,
+    )  # fmt: skip
+    places = [_system(done.made, items, name, place) for name, place in _places(done.made)]
+    return RankSystemsAnswer(
+        id=done.id, ranking=places, best=places[0].system, method=done.made.method, **done.tail()
+    )
 
 
 def _places(ranking: Ranking) -> list[tuple[str, int]]:
@@ -138,46 +128,7 @@ def _digest(items: list[Item]) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def _row(
-    number: str, kind: str, caller: Principal, made: Ranking, digest: str, elapsed: float
-) -> dict[str, Any]:
-    """The decision's row; its votes are the ranks, by index or system."""
-    return {
-        "id": number,
-        "kind": kind,
-        "tenant": caller.tenant,
-        "mode": "direct",
-        "strategy": "pointwise" if made.method == "pointwise" else "pairwise",
-        "model_version": made.model_version,
-        "prompt_hash": made.prompt_hash,
-        "instruction_digest": digest,
-        "verdict": "ranked",
-        "reason": None,
-        "probability_a": None,
-        "rating": None,
-        "votes": dict(_places(made)),
-        "prompt_tokens": made.usage.prompt_tokens,
-        "completion_tokens": made.usage.completion_tokens,
-        "latency_ms": elapsed * 1000,
-    }
-
-
-def _tail(made: Ranking, elapsed: float) -> dict[str, Any]:
-    return {
-        "method": made.method,
-        "mode": "direct",
-        "model_version": made.model_version,
-        "prompt_hash": made.prompt_hash,
-        "usage": UsageAnswer(
-            prompt_tokens=made.usage.prompt_tokens, completion_tokens=made.usage.completion_tokens
-        ),
-        "truncated": made.truncated,
-        "latency_ms": round(elapsed * 1000, 3),
-    }
-
-
-def _count(app: State, kind: str, made: Ranking, elapsed: float) -> None:
-    app.metrics.decisions.labels(kind, "direct", "ranked").inc()
-    app.metrics.seconds.labels(kind, "direct").observe(elapsed)
-    app.metrics.tokens.labels("prompt").inc(made.usage.prompt_tokens)
-    app.metrics.tokens.labels("completion").inc(made.usage.completion_tokens)
+def _columns(made: Ranking) -> dict[str, Any]:
+    """The votes of a ranking's row are the ranks, by index or system."""
+    strategy = "pointwise" if made.method == "pointwise" else "pairwise"
+    return {"verdict": "ranked", "strategy": strategy, "votes": dict(_places(made))}
