@@ -10,7 +10,6 @@ from urllib.parse import quote
 import typer
 
 from stack.caller import console, gateway
-from stack.errors import Problem, Unreachable
 
 if TYPE_CHECKING:
     from stack.gateway import Gateway
@@ -21,7 +20,6 @@ Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the on
 Id = Annotated[str, typer.Argument(help="Id of a batch.")]
 OVER = ("completed", "cancelled", "expired", "failed")
 _EVERY_S = 1.0
-_PATIENCE_S = 120.0
 
 
 @app.command("submit")
@@ -116,17 +114,13 @@ def follow(client: "Gateway", state: Batch, every_s: float = _EVERY_S) -> Batch:
 
 
 def _poll(client: "Gateway", state: Batch, every_s: float, show: Callable[[Batch], None]) -> Batch:
-    answered = time.monotonic()
+    from stack.gateway import Patience
+
+    patience = Patience(client)
     show(state)
     while state["status"] not in OVER:
         time.sleep(every_s)
-        try:
-            state = client.get(_path(state["id"]))
-            answered = time.monotonic()
-        except (Unreachable, Problem) as error:
-            gone = isinstance(error, Unreachable) or error.status in (502, 503, 504)
-            if not gone or time.monotonic() - answered > _PATIENCE_S:
-                raise
+        state = patience.get(_path(state["id"])) or state
         show(state)
     return state
 

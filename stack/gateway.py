@@ -1,5 +1,6 @@
 """The command line's view of the gateway: JSON in, JSON out, and errors that a person can act on."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,28 @@ class Gateway:
             raise Unreachable(f"{self.url} did not answer {path} in time") from None
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Unreachable(f"{self.url} cannot be asked: {error}") from None
+
+
+class Patience:
+    """Asking a gateway again and again, through its absences: a restart, a swap."""
+
+    LONGEST_S = 120.0
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._answered = time.monotonic()
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """The answer, or None while nothing answers; raises what else is wrong, or takes too long."""
+        try:
+            answer = self._gateway.get(path)
+        except (Unreachable, Problem) as error:
+            gone = isinstance(error, Unreachable) or error.status in (502, 503, 504)
+            if not gone or time.monotonic() - self._answered > self.LONGEST_S:
+                raise
+            return None
+        self._answered = time.monotonic()
+        return answer
 
 
 def problem(response: httpx.Response) -> Problem:

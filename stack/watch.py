@@ -9,12 +9,10 @@ from rich.live import Live
 from rich.table import Table
 
 from judge.iterations import ACTIVE, STAGES
-from stack.errors import Problem, Unreachable
-from stack.gateway import Gateway
+from stack.gateway import Gateway, Patience
 
 Iteration = dict[str, Any]
 _BAR_CELLS = 24
-_PATIENCE_S = 120.0
 _MARKS = {"done": "✓", "running": "▸", "failed": "✗", "cancelled": "✗"}
 
 
@@ -43,15 +41,9 @@ def follow(
 def _poll(
     gateway: Gateway, state: Iteration, stopped: Callable[[], bool], show: Callable[[Iteration], None]
 ) -> Iteration:
-    answered = time.monotonic()
+    patience = Patience(gateway)
     while state["status"] in ACTIVE and not stopped():
-        try:
-            state = gateway.get(f"/admin/iterations/{state['id']}")
-            answered = time.monotonic()
-        except (Unreachable, Problem) as error:
-            gone = isinstance(error, Unreachable) or error.status in (502, 503, 504)
-            if not gone or time.monotonic() - answered > _PATIENCE_S:
-                raise
+        state = patience.get(f"/admin/iterations/{state['id']}") or state
         show(state)
         if state["status"] in ACTIVE:
             time.sleep(1)
