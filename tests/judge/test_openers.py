@@ -16,7 +16,20 @@ def test_an_opening_without_an_answer_says_nothing(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["7", "A", "好", "😀", "Yes.", "Solution: 4", "Answer the phone", "+", "解题思路是先求导"],
+    [
+        "7",
+        "A",
+        "好",
+        "😀",
+        "Yes.",
+        "Solution: 4",
+        "Answer the phone",
+        "Sure.",
+        "First",
+        "好的",
+        "+",
+        "解题思路是先求导",
+    ],
 )
 def test_the_shortest_answer_is_one(text):
     assert not says_nothing(text)
