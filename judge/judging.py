@@ -215,8 +215,7 @@ class Judge:
         probability = first.probability_a if first.probability_a is not None else 0.5
         if max(probability, 1 - probability) >= self.threshold(options):
             return first
-        votes = replace(options, stopping="confident", votes=max(options.votes, 2))
-        reasoned = await self.reason(comparison, votes)
+        reasoned = await self.reason(comparison, replace(options, stopping="confident"))
         usage = first.usage + reasoned.usage
         if reasoned.verdict not in _SIDES:
             return replace(first, usage=usage, votes=reasoned.votes, truncated=reasoned.truncated)
