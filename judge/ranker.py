@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import Literal, TypeVar
 
 from judge.comparison import Comparison, Instruction
+from judge.deciding import direct
 from judge.errors import Fault, InvalidInput, PromptTooLong
 from judge.judging import DEFAULT, Judge, Options, Reads
 from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, require_connected, schedule
@@ -230,7 +231,7 @@ async def _meetings(
         comparison, number = question
         texts = {"response_a": comparison.response_a, "response_b": comparison.response_b}
         with _named(items[number], **texts):
-            return await judge.direct(comparison, replace(options, strategy="pairwise"))
+            return await direct(judge, comparison, replace(options, strategy="pairwise"))
 
     decisions = await _in_turn(decide, asked)
     found = {comparison: decision for (comparison, _), decision in zip(asked, decisions, strict=True)}

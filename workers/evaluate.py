@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from judge import anchors
 from judge.anchors import LabeledPair
 from judge.comparison import Comparison, Instruction
+from judge.deciding import reason
 from judge.engine import Engine, free_port
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
@@ -127,7 +128,7 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
 
     async def work(pair: LabeledPair) -> Outcome:
         if how == "reasoning":
-            decision = await judge.reason(pair.comparison)
+            decision = await reason(judge, pair.comparison)
             return _outcome(pair, [order.verdict for order in decision.orders], None)
         odds = await judge.log_odds(pair.comparison, "pairwise" if how == "pairwise" else "pointwise")
         verdicts = [Calibration().verdict(value, allow_tie=True) for value in odds.per_order]

@@ -9,11 +9,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from judge.comparison import Instruction
+from judge.deciding import decide, reason
 from judge.guide import Scale
 from judge.judging import Judge, Options
 from judge.keys import Principal
+from judge.rating import combined, rate, rate_directly, suggest
 from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
-from judge.voting import CriterionRating, Decision, Rating, Usage
+from judge.voting import Decision, Rating, Usage
 from service.answering import answered
 from service.auth import allow
 from service.guidance import Guidance, guidance, options
@@ -67,12 +69,12 @@ async def pairwise(
 
     async def work(judge: Judge) -> Decision:
         if pieces:
-            return await judge.reason(comparison, chosen, pieces.begin())
+            return await reason(judge, comparison, chosen, pieces.begin())
         if not request.cache:
-            return await judge.decide(comparison, request.mode, chosen)
+            return await decide(judge, comparison, request.mode, chosen)
         parts = _parts("pairwise", judge, caller, request.mode, chosen)
         decision, found = await app.decisions.judged(
-            (*parts, comparison), lambda: judge.decide(comparison, request.mode, chosen)
+            (*parts, comparison), lambda: decide(judge, comparison, request.mode, chosen)
         )
         return replace(decision, usage=Usage(), cached=True) if found else decision
 
@@ -157,40 +159,21 @@ async def _rate(
     chosen: Options,
 ) -> Rating:
     """The rating, by each criterion alone if asked, and improvements if asked."""
-    ask = judge.rate if request.mode == "reasoning" else judge.rate_directly
+    ask = rate if request.mode == "reasoning" else rate_directly
     if request.per_criterion:
         ones = await asyncio.gather(
             *(
-                ask(instruction, request.response, scale, replace(chosen, guide=guided.alone(criterion)))
-                for criterion in guided.criteria
+                ask(judge, instruction, request.response, scale, replace(chosen, guide=guided.alone(one)))
+                for one in guided.criteria
             )
         )
-        weights = [(criterion.name, criterion.weight) for criterion in guided.criteria]
-        rating = _combined(list(zip(weights, ones, strict=True)))
+        rating = combined(guided.criteria, ones)
     else:
-        rating = await ask(instruction, request.response, scale, chosen)
+        rating = await ask(judge, instruction, request.response, scale, chosen)
     if request.suggestions:
-        lines, usage = await judge.suggest(instruction, request.response, chosen)
+        lines, usage = await suggest(judge, instruction, request.response, chosen)
         rating = replace(rating, suggestions=lines, usage=rating.usage + usage)
     return rating
-
-
-def _combined(rated: list[tuple[tuple[str, float], Rating]]) -> Rating:
-    """The weighted mean of the criteria that have a valid rating."""
-    criteria = tuple(
-        CriterionRating(name, weight, one.rating, one.critique, one.reason) for (name, weight), one in rated
-    )
-    valid = [(item.weight, item.rating) for item in criteria if item.rating is not None]
-    total = sum(weight for weight, _ in valid)
-    return replace(
-        rated[0][1],
-        rating=round(sum(weight * rating for weight, rating in valid) / total, 3) if valid else None,
-        usage=sum((one.usage for _, one in rated), Usage()),
-        truncated=any(one.truncated for _, one in rated),
-        reason=None if valid else rated[0][1].reason,
-        critique="\n\n".join(f"{item.name}: {item.critique}" for item in criteria if item.critique) or None,
-        criteria=criteria,
-    )
 
 
 def _parts(kind: str, judge: Judge, caller: Principal, mode: str, chosen: Options) -> tuple[object, ...]:

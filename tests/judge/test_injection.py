@@ -14,9 +14,11 @@ from tokenizers import AddedToken, normalizers
 
 from judge.chat_template import load_chat_template
 from judge.comparison import Comparison, Instruction, Message
+from judge.deciding import reason
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.prompts import Encoder
+from judge.rating import rate
 from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from judge.versions import Manifest
 from tests.scripted_vllm import scripted
@@ -72,7 +74,7 @@ def run(assembler, backend, completion, ask):
 def test_no_response_changes_how_a_verdict_is_read(assembler, backend, first, second, completion):
     comparison = Comparison(Instruction.of("x"), first, second)
 
-    decision = run(assembler, backend, completion, lambda judge: judge.reason(comparison))
+    decision = run(assembler, backend, completion, lambda judge: reason(judge, comparison))
 
     assert [order.verdict for order in decision.orders] == COMPLETIONS[completion]
 
@@ -82,7 +84,7 @@ def test_no_response_changes_how_a_verdict_is_read(assembler, backend, first, se
 def test_no_response_changes_how_a_rating_is_read(assembler, backend, text, case):
     completion, expected = case
 
-    rating = run(assembler, backend, completion, lambda judge: judge.rate(Instruction.of("x"), text))
+    rating = run(assembler, backend, completion, lambda judge: rate(judge, Instruction.of("x"), text))
 
     assert rating.rating == expected
 
