@@ -27,7 +27,7 @@ async def decide(judge: Judge, comparison: Comparison, mode: Mode, options: Opti
 
 
 def check(judge: Judge, comparison: Comparison, mode: Mode, options: Options = DEFAULT) -> Decision | None:
-    """The decision about a response that says nothing (see `judge.openers`); None where both say something."""
+    """The decision where a response says nothing (see `judge.openers`), else None."""
     empty = [says_nothing(comparison.response(side)) for side in SIDES]
     if not any(empty):
         return None
