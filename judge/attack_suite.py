@@ -51,11 +51,13 @@ class Trial:
 def built_in() -> list[Target]:
     """The pairs that come with Judgesmith; the worse response stands on either side."""
     targets = []
-    for line in BUILT_IN.read_text(encoding="utf-8").splitlines():
+    # Only line feeds end a line; texts may hold other separators.
+    for line in filter(None, BUILT_IN.read_text(encoding="utf-8").split("\n")):
         row = json.loads(line)
         worse: Side = "b" if row["label"] == "a" else "a"
         better = row[f"response_{row['label']}"]
-        instruction = Instruction.of(row["instruction"])
+        given = row.get("messages") or [{"role": "user", "content": row["instruction"]}]
+        instruction = Instruction.from_json(given)
         targets.append(Target(row["id"], instruction, better, row[f"response_{worse}"], worse))
     return targets
 

@@ -24,6 +24,8 @@ from judge.tables import IterationRow, ModelVersion, StageRow
 
 STAGES = ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote")
 ACTIVE = ("queued", "running", "cancelling")
+# The candidate meets live traffic (`judge.trials`): all stages are done, the outcome is open.
+ON_TRIAL = ("shadow", "canary")
 LEASE_S = 60
 MAX_ATTEMPTS = 3
 
@@ -32,11 +34,16 @@ def start(session: Session, profile: Profile, settings: IterationSettings, actor
     """Create an iteration whose first stage is due.
 
     Raises:
-        Conflict: another one is active, or no seed model is registered.
+        Conflict: another one is active or its candidate on trial, or no seed model is registered.
     """
     pointer = read_pointer(session)
     if pointer is None:
         raise Conflict("no model is registered yet: run `judgesmith seed`")
+    tried = session.scalars(select(IterationRow).where(IterationRow.status.in_(ON_TRIAL))).first()
+    if tried:
+        raise Conflict(
+            f"the candidate of iteration {tried.id} is on trial ({tried.status}); wait for it or cancel it"
+        )
     row = IterationRow(
         status="queued",
         stage=STAGES[0],
@@ -84,15 +91,15 @@ def stages(session: Session, iteration: int) -> list[StageRow]:
 
 
 def cancel(session: Session, iteration: int, actor: str) -> IterationRow:
-    """Ask an iteration to stop; a running stage notices at its next step.
+    """Ask an iteration to stop; a running stage notices at its next step, a trial is over at once.
 
     Raises:
         Conflict: it is over.
     """
     row = get(session, iteration)
-    if row.status not in ACTIVE:
+    if row.status not in (*ACTIVE, *ON_TRIAL):
         raise Conflict(f"iteration {iteration} is {row.status}; there is nothing to cancel")
-    row.status = "cancelling"
+    row.status = "cancelled" if row.status in ON_TRIAL else "cancelling"
     record(session, actor, "cancel iteration", {"iteration": iteration})
     return row
 
@@ -241,7 +248,10 @@ class Lease:
 
 
 def finish(session: Session, iteration: int, status: str, error: str | None = None) -> None:
-    """End an iteration: `promoted`, `refused`, `no_decision`, `awaiting_approval`, `failed`, `cancelled`."""
+    """End an iteration: `promoted`, `refused`, `no_decision`, `failed`, `cancelled`.
+
+    Or leave the end to others: `awaiting_approval`, `shadow`, `canary`.
+    """
     row = get(session, iteration)
     row.status, row.finished_at, row.error = status, func.now(), error
 

@@ -60,12 +60,27 @@ class IterationSettings(BaseModel):
     evaluated_pairs: int = Field(200, ge=10, description="held-out pairs to evaluate on, at most")
     evaluated_anchors: int = Field(200, ge=0, description="pairs of each anchor set to evaluate on, at most")
     evaluated_reasoning: int = Field(40, ge=0, description="held-out pairs judged by reasoning too, at most")
+    evaluated_attacks: int = Field(80, ge=0, description="attacks made on candidate and champion")
+    evaluated_phrases: int = Field(
+        6, ge=0, description="suspicious phrases of the training data that are tried on both"
+    )
+    phrase_pairs: int = Field(16, ge=4, description="held-out pairs that each phrase is tried on")
 
     gate_alpha: float = Field(0.05, gt=0, lt=0.5)
     gate_delta: float = Field(0.02, ge=0, le=0.5, description="loss on a guard slice that is tolerated")
     gate_guard_alpha: float = Field(0.1, gt=0, lt=0.5, description="chance of refusing over a guard by luck")
     gate_min_items: int = Field(50, ge=1, description="with fewer held-out items there is no decision")
-    promote: Literal["automatic", "approve"] = "automatic"
+    promote: Literal["automatic", "approve", "shadow", "canary"] = Field(
+        "automatic", description="what happens to a candidate that the gate lets through"
+    )
+    trial_share: float = Field(0.1, gt=0, le=1, description="shadow, canary: share of live comparisons")
+    trial_decisions: int = Field(200, ge=1, description="shadow, canary: comparisons until it is over")
+    trial_flip_rate: float = Field(
+        0.5, ge=0, le=1, description="alarm: verdicts turned from one response to the other"
+    )
+    trial_invalid_rate: float = Field(0.05, ge=0, le=1, description="alarm: comparisons without a verdict")
+    trial_tie_rate: float = Field(0.3, ge=0, le=1, description="alarm: ties")
+    trial_latency_ratio: float = Field(3.0, gt=0, description="alarm: median time over the champion's")
 
 
 PRESETS: dict[Profile, dict[str, Any]] = {
@@ -82,6 +97,9 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_pairs": 36,
         "evaluated_anchors": 20,
         "evaluated_reasoning": 4,
+        "evaluated_attacks": 12,
+        "evaluated_phrases": 2,
+        "phrase_pairs": 6,
         "gate_min_items": 20,
     },
     "small": {
@@ -96,6 +114,9 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_pairs": 150,
         "evaluated_anchors": 60,
         "evaluated_reasoning": 16,
+        "evaluated_attacks": 40,
+        "evaluated_phrases": 4,
+        "phrase_pairs": 10,
     },
     "full": {},
     # The sizes of Self-Taught Evaluators, for a judge of some billion parameters on GPUs.
@@ -121,6 +142,9 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_pairs": 1000,
         "evaluated_anchors": 2000,
         "evaluated_reasoning": 500,
+        "evaluated_attacks": 600,
+        "evaluated_phrases": 20,
+        "phrase_pairs": 50,
     },
 }
 

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     evaluation_url: str | None = Field(
         None, description="a vLLM server that serves nobody, for evaluations; default: one is started"
     )
+    candidate_urls: list[str] = Field(
+        default_factory=list,
+        description="JSON list of vLLM servers for a candidate on trial; they serve nobody else",
+    )
     gateway_url: str = Field("http://127.0.0.1:8080", description="where the command line finds the gateway")
     key: SecretStr | None = Field(None, description="API key that the command line sends")
     log_level: str = Field("INFO", description="log level of this process")

@@ -83,6 +83,11 @@ class Tally:
     def __add__(self, more: "Tally") -> "Tally":
         return Tally(self.successes + more.successes, self.trials + more.trials)
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Tally":
+        """The inverse of `to_json`."""
+        return cls(value["successes"], value["trials"])
+
     def to_json(self) -> dict[str, Any]:
         """Counts, and the share with its Wilson interval (95%)."""
         return {**asdict(self), "rate": _interval(self.successes, self.trials)}

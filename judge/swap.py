@@ -9,6 +9,7 @@ is ever handed out. If any step fails the old weights are read back before reque
 import asyncio
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from redis import Redis
@@ -87,6 +88,23 @@ class Swapper:
         except Conflict:
             logger.info("a swap is in progress; nothing to reconcile")
         return changed
+
+    async def prepare(self, version: str, servers: Sequence[VLLM]) -> None:
+        """Load a version into servers that serve nobody else; one that has it already is left alone.
+
+        Raises:
+            NotFound, BadModel: as in `promote`.
+            Conflict: a swap is in progress.
+            BackendError: a server is away, could not load it, or failed the probe.
+        """
+        behind = [server for server in servers if await server.weights() != version]
+        if not behind:
+            return
+        pointer = await asyncio.to_thread(self._pointer)
+        manifest = await asyncio.to_thread(self.store.verify, version, pointer.champion)
+        async with _SwapLock(self.sessions):
+            for server in behind:
+                await load(server, self.store.path(version), manifest)
 
     def _pointer(self) -> Pointer:
         with self.sessions() as session:

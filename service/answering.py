@@ -10,7 +10,7 @@ from judge.comparison import Instruction
 from judge.instructions import Gathered
 from judge.judging import Judge
 from judge.keys import Principal
-from judge.voting import Mode, Usage
+from judge.voting import Decision, Mode, Usage
 from service.schemas import UsageAnswer
 from service.state import State
 
@@ -68,18 +68,24 @@ async def answered(
     digest: str,
     columns: Callable[[Judgment], dict[str, Any]],
     capture: Instruction | None,
+    twin: Callable[[Judge], Awaitable[Decision]] | None = None,
 ) -> Answered[Judgment]:
     """Do `work` with one model version, record it, count it.
 
     `columns` are those of its row that depend on the kind, `verdict` and `votes` at least; `capture` is the
-    instruction that may be gathered for teaching.
+    instruction that may be gathered for teaching. `twin` makes the same decision anew, without the cache, for
+    a candidate on trial (`service.trial`); without one nothing is tried.
     """
+    number = uuid.uuid4().hex
     with app.admission.enter():
         started = time.perf_counter()
-        made = await app.champion.decide(version, work)
+        if twin is None or version is not None:
+            made = await app.champion.decide(version, work)
+        else:
+            made = await app.trial.decide(number, work, twin)
         elapsed = time.perf_counter() - started
         row = {
-            "id": uuid.uuid4().hex,
+            "id": number,
             "kind": kind,
             "tenant": caller.tenant,
             "mode": made.mode,

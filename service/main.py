@@ -24,8 +24,19 @@ from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
-from service.routes import anchors, batches, instructions, iterations, judging, models, operations, ranking
+from service.routes import (
+    anchors,
+    batches,
+    instructions,
+    iterations,
+    judging,
+    models,
+    operations,
+    ranking,
+    trials,
+)
 from service.state import State
+from service.trial import LiveTrial
 
 if TYPE_CHECKING:
     from judge.scenarios import ScenarioClassifier
@@ -49,6 +60,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         champion = Champion(
             sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
         )
+        candidates = Backends.connect(settings.candidate_urls, settings.backend_timeout_s)
+        trial = LiveTrial(champion, sessions, store, candidates, swapper, settings.max_model_len, metrics)
         recorder = Recorder(sessions, redis, settings.capture_max, metrics)
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
         admission = Admission(settings.max_concurrent_decisions, metrics)
@@ -58,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             sessions,
             redis,
             champion,
+            trial,
             swapper,
             recorder,
             metrics,
@@ -70,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.judgesmith = parts
         background = Batches(parts)
         await champion.start()
+        await trial.start()
         await recorder.start()
         await background.start()
         # What is loaded now stays: the collector need not walk it again and again under load.
@@ -80,9 +95,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await background.stop()
             await recorder.stop()
+            await trial.stop()
             await champion.stop()
             await cache.aclose()
             await backends.aclose()
+            await candidates.aclose()
             redis.close()
             engine.dispose()
 
@@ -96,7 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
     )
-    for module in (judging, ranking, batches, instructions, iterations, models, anchors, operations):
+    for module in (judging, ranking, batches, instructions, iterations, trials, models, anchors, operations):
         app.include_router(module.router)
     return app
 

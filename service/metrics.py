@@ -51,6 +51,11 @@ class Metrics:
             "judgesmith_instructions_captured_total", "Instructions put on the stream.", ["outcome"],
             registry=self.registry,
         )  # fmt: skip
+        self.tried = Counter(
+            "judgesmith_trial_comparisons_total",
+            "Comparisons of a trial: recorded, or dropped since too many were in progress.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
         self.champion = Gauge(
             "judgesmith_champion_info", "1 for the version in service.", ["version"], registry=self.registry
         )

@@ -337,3 +337,41 @@ class PointerAnswer(BaseModel):
 
     champion: str
     previous: str | None
+
+
+class RejectRequest(Strict):
+    """A person's no to a candidate."""
+
+    reason: str = Field("", max_length=2000)
+
+
+class TallyAnswer(BaseModel):
+    """How often something happened; the rate is [value, low, high] at 95 percent."""
+
+    successes: int
+    trials: int
+    rate: list[float] | None
+
+
+class TrialAnswer(BaseModel):
+    """What a candidate did on live traffic, beside the champion."""
+
+    iteration: int
+    mode: str
+    status: str = Field(description="of the iteration")
+    candidate: str
+    champion: str
+    decisions: int
+    wanted: int
+    verdicts: dict[str, dict[str, int]] = Field(description="champion's verdict to candidate's to how often")
+    flips: TallyAnswer = Field(description="turned from one response to the other, where both decided")
+    invalid: TallyAnswer
+    ties: TallyAnswer
+    moved: float | None = Field(description="mean absolute change of P(A is better)")
+    champion_ms: float | None = Field(description="median time of a decision")
+    candidate_ms: float | None
+    timed: int
+    outcome: str | None = Field(description="`passed`, `refused` or `stopped`; null while it goes on")
+    reason: str | None
+    started_at: datetime
+    finished_at: datetime | None

@@ -16,6 +16,7 @@ from service.champion import Champion
 from service.limits import Admission
 from service.metrics import Metrics
 from service.recorder import Recorder
+from service.trial import LiveTrial
 
 if TYPE_CHECKING:
     from judge.scenarios import ScenarioClassifier
@@ -29,6 +30,7 @@ class State:
     sessions: Sessions
     redis: Redis
     champion: Champion
+    trial: LiveTrial
     swapper: Swapper
     recorder: Recorder
     metrics: Metrics

@@ -24,6 +24,7 @@ from stack.caller import (
     read_text,
     require_extra,
 )
+from stack.candidates import app as candidates_app
 from stack.errors import Problem
 from stack.keys import app as keys_app
 
@@ -40,6 +41,7 @@ anchors_app = typer.Typer(help="Labeled pairs that models are measured on.", no_
 app.add_typer(keys_app, name="keys")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(batch_app, name="batch")
+app.add_typer(candidates_app)
 
 
 class Size(enum.StrEnum):

@@ -56,6 +56,34 @@ def gate(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"             {reason}"
     for name, figures in {"held-out pairs": answer["main"], **answer["guards"]}.items():
         yield f"             {name}: {difference(figures)}"
+    attacks = answer.get("attacks")
+    if attacks:
+        yield f"             attacks that succeeded: {rates(attacks)}"
+
+
+def rates(both: Mapping[str, Any]) -> str:
+    """`champion 6 of 40, candidate 9 of 40`."""
+    return ", ".join(
+        f"{role} {both[role]['successes']} of {both[role]['trials']}" for role in ("champion", "candidate")
+    )
+
+
+def trial(answer: Answer) -> Iterator[str]:
+    """What a candidate did on live traffic."""
+    yield f"{answer['mode']} of {answer['candidate']} beside {answer['champion']}: {answer['status']}"
+    ending = f", {answer['outcome']}: {answer['reason']}" if answer.get("outcome") else ""
+    yield f"comparisons  {answer['decisions']} of {answer['wanted']}{ending}"
+    for name, title in (("flips", "turned"), ("invalid", "no verdict"), ("ties", "ties")):
+        tally = answer[name]
+        rate = tally["rate"]
+        interval = f", {rate[0]:.3f} ({rate[1]:.3f} to {rate[2]:.3f})" if rate else ""
+        yield f"{title:<12} {tally['successes']} of {tally['trials']}{interval}"
+    if answer["moved"] is not None:
+        yield f"P(A) moved   {answer['moved']:.3f} in the mean"
+    if answer["champion_ms"] is not None:
+        yield f"median time  {answer['champion_ms']:.0f} ms, candidate {answer['candidate_ms']:.0f} ms"
+    for champion, row in sorted(answer["verdicts"].items()):
+        yield f"champion {champion:<8} candidate {pairs(dict(sorted(row.items())))}"
 
 
 def difference(figures: Mapping[str, Any]) -> str:

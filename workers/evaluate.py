@@ -2,12 +2,14 @@
 
 The candidate never touches the engine that serves. Sets: the held-out constructed pairs, in two shares
 split by instruction (`held_out_fit` fits temperatures and picks the strategy of the direct mode,
-`held_out` decides at the gate), and every anchor set. Then the candidate is sealed as a model version,
-with a manifest that says which strategy serves and how it is calibrated.
+`held_out` decides at the gate), and every anchor set. Candidate and champion are attacked as well
+(`workers.attack`). Then the candidate is sealed as a model version, with a manifest that says which strategy
+serves and how it is calibrated.
 """
 
 import asyncio
 import hashlib
+import math
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,11 +34,13 @@ from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.templates import pairwise_direct
 from judge.verdict import Verdict
 from judge.versions import Manifest, Probe
+from workers.attack import ATTACKS, PHRASES, measure_attacks, measure_phrases
 from workers.batches import in_portions
-from workers.seal import FIT, HELD_OUT, seal
+from workers.seal import FIT, HELD_OUT, best_strategy, seal
 from workers.stage import Stage
 
 _FIT_SHARE = 0.35
+_ATTACKED = ("candidate", "champion")
 Sets = dict[str, list[LabeledPair]]
 
 
@@ -95,9 +99,8 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
     if stage.seed_version != stage.judged_by:
         roles["seed"] = stage.store.path(stage.seed_version)
     server = VLLM(url, timeout_s=stage.process.backend_timeout_s)
-    plan = [(role, dataset, how) for role in roles for dataset, how in _plan(sets)]
     stored = _stored(stage)
-    done = sum(1 for step in plan if step in stored)
+    done, total = len(stored), len(roles) * len(_plan(sets)) + len(_ATTACKED) * 2
     probe: Probe | None = None
     try:
         for role, folder in roles.items():
@@ -111,11 +114,15 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
             for dataset, how in _plan(sets):
                 if (role, dataset, how) in stored:
                     continue
-                stage.lease.progress(done, len(plan), f"{role} on {dataset}, {how}")
+                stage.lease.progress(done, total, f"{role} on {dataset}, {how}")
                 outcomes = await measure(stage, judge, _pairs(stage, sets, dataset, how), how)
                 _store(stage, role, dataset, how, outcomes)
                 done += 1
-        stage.lease.progress(done, len(plan), "sealing the candidate")
+            if role in _ATTACKED:
+                stage.lease.progress(done, total, f"attacks on the {role}")
+                await attack(stage, sets, judge, role, stored)
+                done += 2
+        stage.lease.progress(total, total, "sealing the candidate")
     finally:
         await server.aclose()
     assert probe is not None
@@ -129,7 +136,8 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
     async def work(pair: LabeledPair) -> Outcome:
         if how == "reasoning":
             decision = await reason(judge, pair.comparison)
-            return _outcome(pair, [order.verdict for order in decision.orders], None)
+            outcome = _outcome(pair, [order.verdict for order in decision.orders], None)
+            return replace(outcome, rationale=decision.rationale)
         odds = await judge.log_odds(pair.comparison, "pairwise" if how == "pairwise" else "pointwise")
         verdicts = [Calibration().verdict(value, allow_tie=True) for value in odds.per_order]
         return _outcome(pair, verdicts, odds.overall)
@@ -140,6 +148,23 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
 
     await in_portions(pairs, work, store, concurrency=stage.settings.concurrency)
     return sorted(outcomes, key=lambda outcome: outcome.item)
+
+
+async def attack(
+    stage: Stage, sets: Sets, judge: Judge, role: str, stored: set[tuple[str, str, str]]
+) -> None:
+    """Make the attacks on a judge, by the strategy that serves; what is stored already is not repeated."""
+    with stage.lease.transaction() as session:
+        rows = session.scalars(
+            select(EvaluationRow).where(
+                EvaluationRow.iteration_id == stage.iteration, EvaluationRow.dataset == FIT
+            )
+        ).all()
+    how = best_strategy({(row.role, row.dataset, row.strategy): row for row in rows}, role)
+    if (role, ATTACKS, how) not in stored:
+        _insert(stage, role, ATTACKS, how, *await measure_attacks(stage, judge, how))
+    if (role, PHRASES, how) not in stored:
+        _insert(stage, role, PHRASES, how, *await measure_phrases(stage, judge, how, sets[HELD_OUT]))
 
 
 async def make_probe(judge: Judge, server: VLLM) -> Probe:
@@ -205,6 +230,7 @@ def _outcome(pair: LabeledPair, verdicts: Sequence[Verdict], log_odds: float | N
         verdicts=(first, last),
         shorter_right=len(chosen) < len(rejected),
         log_odds=log_odds,
+        length=math.log(max(len(chosen), 1) / max(len(rejected), 1)),
     )
 
 
@@ -212,13 +238,19 @@ def _store(stage: Stage, role: str, dataset: str, how: str, outcomes: list[Outco
     metrics = summarize(outcomes)
     if outcomes and outcomes[0].log_odds is not None:
         metrics |= calibration_error(outcomes, Calibration())
+    _insert(stage, role, dataset, how, metrics, [outcome.to_json() for outcome in outcomes])
+
+
+def _insert(
+    stage: Stage, role: str, dataset: str, how: str, metrics: dict[str, Any], items: list[dict[str, Any]]
+) -> None:
     values = {
         "iteration_id": stage.iteration,
         "role": role,
         "dataset": dataset,
         "strategy": how,
         "metrics": metrics,
-        "items": [outcome.to_json() for outcome in outcomes],
+        "items": items,
     }
     with stage.lease.transaction() as session:
         session.execute(insert(EvaluationRow).values(values).on_conflict_do_nothing())

@@ -1,23 +1,30 @@
-"""Promote: the gate's answer, and the swap if it is yes."""
+"""Promote: the gate's answer, and what follows a yes: the swap, a person's approval, or a trial."""
 
 import asyncio
 from typing import Any
 
 from sqlalchemy import func, select
 
-from judge import gate, iterations
-from judge.gate import GateResult, GateSettings, Paired
+from judge import gate, iterations, trials
+from judge.errors import Conflict
+from judge.gate import Evidence, GateResult, GateSettings, Paired, Tallies
 from judge.llm import Backends
 from judge.pointer import read_pointer
-from judge.statistics import Outcome
+from judge.statistics import Outcome, Tally
 from judge.swap import Swapper
 from judge.tables import EvaluationRow, IterationRow
+from workers.attack import ATTACKS, PHRASES
 from workers.seal import HELD_OUT, best_strategy
 from workers.stage import Stage
 
 
 def run(stage: Stage) -> dict[str, Any]:
-    """Decide, and swap if the gate says so. Repeating it swaps nothing twice."""
+    """Decide, and swap if the gate says so. Repeating it swaps nothing twice.
+
+    Raises:
+        Conflict: the champion is another than the candidate was compared with, or a trial was asked for and
+            there is no engine for it.
+    """
     result = decide(stage)
     with stage.lease.transaction() as session:
         row = iterations.get(session, stage.iteration)
@@ -25,9 +32,21 @@ def run(stage: Stage) -> dict[str, Any]:
         candidate, already = row.candidate, read_pointer(session)
     assert candidate is not None
     assert already is not None
+    if result.decision == "promote" and already.champion not in (stage.judged_by, candidate):
+        raise Conflict(
+            f"the champion was changed to {already.champion} during the iteration; {candidate} was compared "
+            f"with {stage.judged_by}, so it is not promoted"
+        )
     status = {"refuse": "refused", "no_decision": "no_decision", "promote": "promoted"}[result.decision]
-    if status == "promoted" and stage.settings.promote == "approve":
-        status = "awaiting_approval"
+    if status == "promoted" and already.champion != candidate:
+        status = {"approve": "awaiting_approval", "automatic": "promoted"}.get(
+            stage.settings.promote, stage.settings.promote
+        )
+    if status in iterations.ON_TRIAL:
+        stage.lease.progress(0, 1, f"loading the candidate for its {status}")
+        asyncio.run(prepare(stage, candidate))
+        with stage.lease.transaction() as session:
+            trials.begin(session, stage.iteration, status, candidate, already.champion)
     if status == "promoted" and already.champion != candidate:
         stage.lease.progress(0, 1, "swapping")
         asyncio.run(swap(stage, candidate))
@@ -41,6 +60,7 @@ def decide(stage: Stage) -> GateResult:
         rows = session.scalars(
             select(EvaluationRow).where(EvaluationRow.iteration_id == stage.iteration)
         ).all()
+        filtered = iterations.get(session, stage.iteration).counts.get("filter", {})
         # Every earlier test against this champion has spent a part of alpha.
         tested = session.scalar(
             select(func.count())
@@ -69,7 +89,17 @@ def decide(stage: Stage) -> GateResult:
     rules = GateSettings(
         settings.gate_alpha, settings.gate_delta, settings.gate_guard_alpha, settings.gate_min_items
     )
-    return gate.decide(main, guards, rules, round_number=(tested or 0) + 1)
+    evidence = Evidence(
+        seed=_outcomes(measured[("seed", HELD_OUT, mine)]) if ("seed", HELD_OUT, mine) in measured else (),
+        reasoned=(
+            _outcomes(measured[("champion", HELD_OUT, "reasoning")]),
+            _outcomes(measured[("candidate", HELD_OUT, "reasoning")]),
+        ),
+        accepted=(filtered.get("accepted", 0), filtered.get("ordered_prompts", 0)),
+        attacks=_attacks(measured[("champion", ATTACKS, theirs)], measured[("candidate", ATTACKS, mine)]),
+        triggers=_phrases(measured[("champion", PHRASES, theirs)], measured[("candidate", PHRASES, mine)]),
+    )
+    return gate.decide(main, guards, rules, (tested or 0) + 1, evidence)
 
 
 async def swap(stage: Stage, candidate: str) -> None:
@@ -82,8 +112,33 @@ async def swap(stage: Stage, candidate: str) -> None:
         await backends.aclose()
 
 
+async def prepare(stage: Stage, candidate: str) -> None:
+    """Load the candidate into the engines that are there for it."""
+    urls = stage.process.candidate_urls
+    if not urls:
+        raise Conflict(
+            f"{stage.settings.promote} needs an engine for the candidate: set JUDGESMITH_CANDIDATE_URLS; the "
+            f"gate let {candidate} through, so it may be promoted by hand"
+        )
+    backends = Backends.connect(urls, stage.process.backend_timeout_s)
+    swapper = Swapper(stage.lease.sessions, stage.store, backends, stage.redis)
+    try:
+        await swapper.prepare(candidate, backends.servers)
+    finally:
+        await backends.aclose()
+
+
 def _outcomes(row: EvaluationRow) -> list[Outcome]:
     return [Outcome.from_json(item) for item in row.items]
+
+
+def _attacks(champion: EvaluationRow, candidate: EvaluationRow) -> Tallies:
+    return Tally.from_json(champion.metrics), Tally.from_json(candidate.metrics)
+
+
+def _phrases(champion: EvaluationRow, candidate: EvaluationRow) -> dict[str, Tallies]:
+    theirs, mine = champion.metrics["phrases"], candidate.metrics["phrases"]
+    return {phrase: (Tally.from_json(theirs[phrase]), Tally.from_json(mine[phrase])) for phrase in mine}
 
 
 def _shorter(pair: Paired) -> Paired:

@@ -1,19 +1,21 @@
 """Seal: the measured candidate becomes a model version, named by its content.
 
 Its manifest says what it was trained with, what was measured, which strategy serves the direct mode and
-how each is calibrated.
+how each is calibrated; its model card (`judge.card`) says the same to people.
 """
 
 import shutil
 
 from sqlalchemy import select
 
+from judge import card
 from judge.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
 from judge.tables import EvaluationRow, IterationRow
 from judge.versions import Manifest, Probe, StrategyCalibration
 from workers.stage import Stage
 
 FIT, HELD_OUT = "held_out_fit", "held_out"
+CARD = "README.md"
 _NEVER, _UNSURE = 0.5, 0.75
 
 
@@ -41,8 +43,7 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
     copy = stage.folder / "sealing"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder, copy)
-    return stage.store.add(
-        copy,
+    fields = Manifest(
         origin=f"iteration {stage.iteration}",
         parent=stage.seed_version,
         judged_by=stage.judged_by,
@@ -56,7 +57,11 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
         probe=probe,
         metrics=metrics,
         training=training,
+        files={},
+        tensors="",
     )
+    (copy / CARD).write_text(card.render(fields), encoding="utf-8")
+    return stage.store.add(copy, **fields.model_dump(exclude={"files", "tensors"}))
 
 
 def best_strategy(measured: dict[tuple[str, str, str], EvaluationRow], role: str) -> Strategy:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from judge import iterations, queue
+from judge.errors import Fault, InvalidInput
 from judge.keys import Principal
 from judge.profiles import iteration_settings
 from judge.tables import EvaluationRow, IterationRow
@@ -27,6 +28,9 @@ App = Annotated[State, Depends(state)]
 def start(request: IterationRequest, caller: Admin, app: App) -> IterationAnswer:
     """Start an iteration. It is committed before it is queued, so it begins even if the queue is down now."""
     settings = iteration_settings(request.profile, request.settings)
+    if settings.promote in iterations.ON_TRIAL and not app.settings.candidate_urls:
+        reason = f"{settings.promote} needs an engine for the candidate: set JUDGESMITH_CANDIDATE_URLS"
+        raise InvalidInput(Fault("settings.promote", reason))
     with app.sessions.begin() as session:
         row = iterations.start(session, request.profile, settings, caller.name)
         number, first = row.id, iterations.STAGES[0]

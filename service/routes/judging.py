@@ -81,6 +81,7 @@ async def pairwise(
     done = await answered(
         app, caller, "pairwise", request.version, work,
         digest=comparison.instruction.digest, columns=_decision_columns, capture=comparison.instruction,
+        twin=None if pieces else lambda judge: decide(judge, comparison, request.mode, chosen),
     )  # fmt: skip
     decision = done.made
     return PairwiseAnswer(

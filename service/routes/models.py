@@ -1,20 +1,26 @@
-"""`/admin/models`: which versions there are, promote one by hand, roll back."""
+"""`/admin/models`: which versions there are, their cards, promote one by hand, roll back."""
 
 import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from fastapi.responses import PlainTextResponse
 from sqlalchemy import select
 
+from judge import card
 from judge.errors import Conflict, NotFound
+from judge.iterations import ON_TRIAL
 from judge.keys import Principal
 from judge.pointer import Pointer, read_pointer
 from judge.tables import IterationRow, ModelVersion
+from judge.versions import Manifest
 from service.auth import allow
 from service.schemas import ModelsAnswer, PointerAnswer, VersionAnswer
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/models", tags=["admin"])
+# The candidate is known and nobody has promoted or refused it.
+OPEN = ("awaiting_approval", *ON_TRIAL)
 Admin = Annotated[Principal, Depends(allow("admin"))]
 App = Annotated[State, Depends(state)]
 
@@ -27,7 +33,7 @@ def models(caller: Admin, app: App) -> ModelsAnswer:
         rows = session.scalars(select(ModelVersion).order_by(ModelVersion.created_at.desc())).all()
         waiting = session.scalar(
             select(IterationRow.candidate)
-            .where(IterationRow.status == "awaiting_approval")
+            .where(IterationRow.status.in_(OPEN))
             .order_by(IterationRow.id.desc())
             .limit(1)
         )
@@ -48,13 +54,27 @@ def models(caller: Admin, app: App) -> ModelsAnswer:
     )
 
 
+@router.get("/{version}/card", response_class=PlainTextResponse)
+def model_card(version: str, caller: Admin, app: App) -> PlainTextResponse:
+    """The model card (Markdown): lineage, data, settings, metrics, weaknesses, the gate's answer."""
+    with app.sessions() as session:
+        row = session.get(ModelVersion, version)
+        if row is None:
+            raise NotFound(f"model version {version!r} is not known")
+        iteration = session.get(IterationRow, row.iteration_id) if row.iteration_id else None
+        text = card.render(
+            Manifest.model_validate(row.manifest), version=row.id, gate=iteration.gate if iteration else None
+        )
+    return PlainTextResponse(text, media_type="text/markdown")
+
+
 @router.post("/rollback")
 async def roll_back(caller: Admin, app: App) -> PointerAnswer:
     """Make the previous version the champion again."""
     pointer = await asyncio.to_thread(_pointer, app)
     if pointer is None or pointer.previous is None:
         raise Conflict("there is no previous version to go back to")
-    return await _promote(app, pointer.previous, caller, "roll back")
+    return await put_into_service(app, pointer.previous, caller, "roll back")
 
 
 @router.post("/{version}/promote")
@@ -62,10 +82,11 @@ async def promote(version: str, caller: Admin, app: App) -> PointerAnswer:
     """Put a version into service; returns when it serves. The gate is not asked: a person is."""
     if not await asyncio.to_thread(_registered, app, version):
         raise NotFound(f"model version {version!r} is not known")
-    return await _promote(app, version, caller, "promote")
+    return await put_into_service(app, version, caller, "promote")
 
 
-async def _promote(app: State, version: str, caller: Principal, act: str) -> PointerAnswer:
+async def put_into_service(app: State, version: str, caller: Principal, act: str) -> PointerAnswer:
+    """Swap, and note it at the iteration that made the version."""
     # Shielded: a caller that hangs up must not leave a backend between two versions.
     swap = asyncio.ensure_future(app.swapper.promote(version, actor=caller.name, act=act))
     pointer = await asyncio.shield(swap)
@@ -77,9 +98,7 @@ async def _promote(app: State, version: str, caller: Principal, act: str) -> Poi
 def _approved(app: State, version: str) -> None:
     with app.sessions.begin() as session:
         rows = session.scalars(
-            select(IterationRow).where(
-                IterationRow.candidate == version, IterationRow.status == "awaiting_approval"
-            )
+            select(IterationRow).where(IterationRow.candidate == version, IterationRow.status.in_(OPEN))
         )
         for row in rows:
             row.status = "promoted"

@@ -34,6 +34,15 @@ def test_promote_and_roll_back(world):
     assert world.http.post("/judge/pairwise", json=PAIR).json()["model_version"] == first
 
 
+def test_every_version_has_a_card(world):
+    shown = world.http.get(f"/admin/models/{world.versions[1]}/card")
+
+    assert shown.headers["content-type"].startswith("text/markdown")
+    assert shown.text.startswith(f"# Judge {world.versions[1]}\n")
+    assert "Origin: test 1." in shown.text
+    assert world.http.get("/admin/models/0000000000000000/card").status_code == 404
+
+
 def test_every_change_of_the_champion_is_in_the_audit(world):
     world.http.post(f"/admin/models/{world.versions[1]}/promote")
 

@@ -33,6 +33,9 @@ SMALL = {
     "batch_pairs": 4,
     "lora_rank": 2,
     "evaluated_reasoning": 2,
+    "evaluated_attacks": 24,
+    "evaluated_phrases": 2,
+    "phrase_pairs": 8,
     "gate_min_items": 10,
 }
 

@@ -34,6 +34,9 @@ def test_an_iteration_teaches_measures_and_swaps(loop):
     manifest = loop.store.verify(row.candidate)
     assert (manifest.parent, manifest.judged_by) == (loop.version, loop.version)
     assert manifest.calibration.keys() == {"pairwise", "pointwise"}
+    card = (loop.store.path(row.candidate) / "README.md").read_text()
+    assert f"training started from {loop.version}" in card
+    assert "## Known weaknesses" in card
     with loop.sessions() as session:
         assert read_pointer(session).champion == row.candidate
     assert loop.serving.script.label == row.candidate

@@ -1,0 +1,109 @@
+"""Attacks in the evaluate stage: the attack suite, and phrases that the training data may have planted.
+
+Both are made on the candidate and on the champion alike, by the strategy that serves, through the same
+decision that serves: also the check for responses that say nothing (`judge.openers`).
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+
+from judge import attack_suite, triggers
+from judge.anchors import LabeledPair
+from judge.attack_suite import by_family, succeeded, tally
+from judge.comparison import Comparison
+from judge.deciding import decide
+from judge.judging import Judge, Options
+from judge.scoring import Strategy
+from judge.tables import ExampleRow, PairRow
+from judge.verdict import Verdict
+from workers.batches import in_portions
+from workers.stage import Stage
+
+ATTACKS, PHRASES = "attacks", "phrases"
+Key = TypeVar("Key", bound=Hashable)
+# Metrics and items of an `EvaluationRow`.
+Measured = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+async def measure_attacks(stage: Stage, judge: Judge, strategy: Strategy) -> Measured:
+    """The attack suite: how often it turned the verdict, in all and by family."""
+    settings = stage.settings
+    trials = attack_suite.draw(attack_suite.built_in(), settings.evaluated_attacks, settings.seed)
+    targets = {trial.target for trial in trials if trial.attack.kind == "attach"}
+    without = await _verdicts(stage, judge, strategy, {one: one.comparison(one.worse) for one in targets})
+    attacked = await _verdicts(stage, judge, strategy, {trial: trial.comparison for trial in trials})
+    results = {
+        trial: succeeded(
+            trial.attack.kind, attacked[trial], without.get(trial.target, "invalid"), trial.target.side
+        )
+        for trial in trials
+    }
+    items = [
+        {
+            "item": trial.target.item,
+            "attack": trial.attack.name,
+            "verdict": attacked[trial],
+            "success": result,
+        }
+        for trial, result in results.items()
+    ]
+    families = {family: counted.to_json() for family, counted in by_family(results).items()}
+    return {**tally(results.values()).to_json(), "families": families}, items
+
+
+async def measure_phrases(
+    stage: Stage, judge: Judge, strategy: Strategy, pairs: Sequence[LabeledPair]
+) -> Measured:
+    """Suspicious phrases of the training data, each added to the worse responses of held-out pairs."""
+    phrases = suspicious_phrases(stage)
+    shown = {pair.item: pair.comparison for pair in pairs[: stage.settings.phrase_pairs]}
+    without = await _verdicts(stage, judge, strategy, shown)
+    added = {
+        (phrase, item): Comparison(one.instruction, one.response_a, f"{one.response_b.rstrip()}\n\n{phrase}")
+        for phrase in phrases
+        for item, one in shown.items()
+    }
+    verdicts = await _verdicts(stage, judge, strategy, added)
+    results = {
+        (phrase, item): succeeded("attach", verdict, without[item], "b")
+        for (phrase, item), verdict in verdicts.items()
+    }
+    counted = {
+        phrase: tally(result for (one, _), result in results.items() if one == phrase).to_json()
+        for phrase in phrases
+    }
+    items = [{"item": item, "phrase": one, "success": result} for (one, item), result in results.items()]
+    return {"phrases": counted}, items
+
+
+def suspicious_phrases(stage: Stage) -> list[str]:
+    """Phrases that stand in this iteration's chosen training responses and hardly in its rejected ones."""
+    with stage.lease.transaction() as session:
+        rows = session.execute(
+            select(PairRow.chosen, PairRow.rejected)
+            .where(
+                PairRow.id.in_(select(ExampleRow.pair_id).where(ExampleRow.iteration_id == stage.iteration))
+            )
+            .order_by(PairRow.id)
+        )
+        pairs = [(chosen, rejected) for chosen, rejected in rows]
+    return triggers.suspicious(pairs, stage.settings.evaluated_phrases)
+
+
+async def _verdicts(
+    stage: Stage, judge: Judge, strategy: Strategy, comparisons: Mapping[Key, Comparison]
+) -> dict[Key, Verdict]:
+    found: dict[Key, Verdict] = {}
+
+    async def work(key: Key) -> tuple[Key, Verdict]:
+        decision = await decide(judge, comparisons[key], "direct", Options(strategy=strategy))
+        return key, decision.verdict
+
+    def store(results: list[tuple[Key, Verdict]]) -> None:
+        found.update(results)
+        stage.lease.extend()
+
+    await in_portions(list(comparisons), work, store, concurrency=stage.settings.concurrency)
+    return {key: found[key] for key in comparisons}
