@@ -92,7 +92,7 @@ def test_a_shadow_is_answered_by_the_champion_and_judged_by_both(tried):
     answers = []
     for index in range(12):
         answers += ask(world, 1, index)
-        until(lambda: len(recorded(world)) == len(answers))
+        until(lambda wanted=index + 1: len(recorded(world)) == wanted)
 
     assert {answer["model_version"] for answer in answers} == {world.versions[0]}
     rows = {row.decision_id: row for row in recorded(world)}

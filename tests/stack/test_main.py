@@ -51,7 +51,10 @@ def test_help_comes_at_once():
     taken = time.monotonic() - begun
 
     assert shown.returncode == 0
-    for command in ("up", "ingest", "iterate", "status", "judge", "keys", "anchors", "promote", "rollback"):
+    for command in (
+        "up", "ingest", "iterate", "status", "judge", "keys", "anchors", "promote", "rollback",
+        "card", "shadow", "approve", "reject",
+    ):  # fmt: skip
         assert command in shown.stdout
     assert "numpy" not in run_imports()
     assert taken < 3  # a shared machine; alone it is 0.3 s
@@ -194,6 +197,30 @@ def test_anchors_are_sent_as_they_are(tmp_path):
     with gateway(answer) as url:
         assert run("anchors", "add", "gold", str(file), "--url", url).stdout == "gold: 1 pairs\n"
         assert "gold" in run("anchors", "list", "--url", url).stdout
+
+
+def test_a_candidate_is_looked_at_and_decided_on():
+    asked = []
+
+    def answer(request: Request, body: bytes) -> Response:
+        asked.append((request.method, request.url.path, body))
+        if request.url.path.endswith("/card"):
+            return PlainTextResponse("# Judge 0123456789abcdef\n\nÜber sich.\n")
+        if request.url.path == "/admin/iterations":
+            return JSONResponse({"iterations": [{"id": 7}]})
+        if request.url.path.endswith("/reject"):
+            return JSONResponse({"status": "refused"})
+        return JSONResponse({"champion": "0123456789abcdef", "previous": None})
+
+    with gateway(answer) as url:
+        assert run("card", "0123456789abcdef", "--url", url).stdout.endswith("Über sich.\n")
+        assert "champion 0123456789abcdef" in run("approve", "--url", url).stdout
+        assert run("reject", "3", "--reason", "slow", "--url", url).stdout == "iteration 3 is refused\n"
+
+    assert asked[0][1] == "/admin/models/0123456789abcdef/card"
+    assert ("POST", "/admin/iterations/7/approve", b"") in asked
+    assert asked[-1][:2] == ("POST", "/admin/iterations/3/reject")
+    assert json.loads(asked[-1][2]) == {"reason": "slow"}
 
 
 def test_keys_are_made_listed_and_revoked_in_the_database(sessions, postgres_url):  # noqa: F811

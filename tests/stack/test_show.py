@@ -122,3 +122,33 @@ def test_iterations_without_a_gate_yet_have_an_empty_cell():
 
     assert "running" in text
     assert "None" not in text
+
+
+def test_a_trial_is_told_with_what_turned_and_why_it_ended():
+    tally = {"successes": 3, "trials": 12, "rate": [0.25, 0.089, 0.532]}
+    answer = {
+        "mode": "canary",
+        "status": "refused",
+        "candidate": "0123456789abcdef",
+        "champion": "fedcba9876543210",
+        "decisions": 12,
+        "wanted": 200,
+        "outcome": "refused",
+        "reason": "ties: 9 of 12, at most 0.3 are tolerated",
+        "flips": tally,
+        "invalid": {"successes": 0, "trials": 0, "rate": None},
+        "ties": tally,
+        "moved": 0.12,
+        "champion_ms": 10.4,
+        "candidate_ms": 22.6,
+        "verdicts": {"a": {"tie": 9, "b": 3}},
+    }
+
+    text = "\n".join(show.trial(answer))
+
+    assert "canary of 0123456789abcdef beside fedcba9876543210: refused" in text
+    assert "12 of 200, refused: ties: 9 of 12" in text
+    assert "turned       3 of 12, 0.250 (0.089 to 0.532)" in text
+    assert "no verdict   0 of 0\n" in text
+    assert "10 ms, candidate 23 ms" in text
+    assert "champion a        candidate b 3, tie 9" in text
