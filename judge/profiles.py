@@ -114,9 +114,9 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_pairs": 150,
         "evaluated_anchors": 60,
         "evaluated_reasoning": 16,
-        "evaluated_attacks": 40,
-        "evaluated_phrases": 4,
-        "phrase_pairs": 10,
+        "evaluated_attacks": 32,
+        "evaluated_phrases": 3,
+        "phrase_pairs": 8,
     },
     "full": {},
     # The sizes of Self-Taught Evaluators, for a judge of some billion parameters on GPUs.

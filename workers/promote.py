@@ -90,7 +90,9 @@ def decide(stage: Stage) -> GateResult:
         settings.gate_alpha, settings.gate_delta, settings.gate_guard_alpha, settings.gate_min_items
     )
     evidence = Evidence(
-        seed=_outcomes(measured[("seed", HELD_OUT, mine)]) if ("seed", HELD_OUT, mine) in measured else (),
+        seed=_outcomes(measured[("seed", HELD_OUT, best_strategy(measured, "seed"))])
+        if stage.seed_version != stage.judged_by
+        else (),
         reasoned=(
             _outcomes(measured[("champion", HELD_OUT, "reasoning")]),
             _outcomes(measured[("candidate", HELD_OUT, "reasoning")]),
