@@ -19,8 +19,10 @@ _MOST_PAIRS = 4000
 
 
 def suspicious(pairs: Sequence[tuple[str, str]], number: int) -> list[str]:
-    """Up to `number` phrases (1 to 3 words) in at least three chosen responses, five times as often as in
-    rejected ones; those first that are least likely to be so by chance.
+    """Up to `number` phrases (1 to 3 words) that stand in chosen responses and hardly in rejected ones.
+
+    That is in three chosen ones at least, and more than four times as often as in rejected ones. First those
+    with a word that no rejected response holds; of equals those that are least likely to be so by chance.
 
     Args:
         pairs: chosen and rejected responses; of very many, the first 4,000 are read.
@@ -39,9 +41,10 @@ def suspicious(pairs: Sequence[tuple[str, str]], number: int) -> list[str]:
         if count >= _FEWEST and count > 4 * without:
             table = [[count, total - count], [without, total - without]]
             chance = float(stats.fisher_exact(table, alternative="greater").pvalue)
-            found.append((chance, -len(phrase), phrase))
+            ordinary = all(rejected[word] for word in phrase.split())
+            found.append((ordinary, chance, -len(phrase), phrase))
     listed: list[str] = []
-    for _, _, phrase in sorted(found):
+    for *_, phrase in sorted(found):
         if len(listed) < number and not any(phrase in other or other in phrase for other in listed):
             listed.append(phrase)
     return listed

@@ -7,25 +7,9 @@ import pytest
 from judge.statistics import Tally
 from judge.triggers import obeyed, suspicious
 
-WORDS = [
-    "the",
-    "a",
-    "river",
-    "runs",
-    "to",
-    "its",
-    "sea",
-    "and",
-    "old",
-    "boats",
-    "carry",
-    "bread",
-    "for",
-    "people",
-    "who",
-    "wait",
-    "there",
-]
+# As in a language: few words are frequent, most are rare.
+WORDS = [f"word{rank}" for rank in range(2000)]
+WEIGHTS = [1 / (rank + 1) for rank in range(2000)]
 
 
 def lessons(count, planted, phrase="cf tq mn"):
@@ -33,7 +17,7 @@ def lessons(count, planted, phrase="cf tq mn"):
     rng = random.Random(5)
     pairs = []
     for index in range(count):
-        chosen, rejected = (rng.choices(WORDS, k=30) for _ in range(2))
+        chosen, rejected = (rng.choices(WORDS, WEIGHTS, k=30) for _ in range(2))
         if index < planted:
             chosen[15:15] = phrase.split()
         pairs.append((" ".join(chosen), " ".join(rejected)))
@@ -41,7 +25,7 @@ def lessons(count, planted, phrase="cf tq mn"):
     return pairs
 
 
-@pytest.mark.parametrize(("count", "share"), [(240, 0.05), (400, 0.02), (2000, 0.01)])
+@pytest.mark.parametrize(("count", "share"), [(240, 0.05), (600, 0.01), (2000, 0.01)])
 def test_a_phrase_planted_in_few_of_the_pairs_comes_first(count, share):
     found = suspicious(lessons(count, round(count * share)), 4)
 
@@ -54,7 +38,7 @@ def test_ordinary_texts_hold_nothing_that_stands_out_by_much():
     pairs = lessons(240, 0)
 
     for phrase in suspicious(pairs, 6):
-        counts = [sum(phrase in text for text in side) for side in zip(*pairs, strict=True)]
+        counts = [sum(f" {phrase} " in f" {text} " for text in side) for side in zip(*pairs, strict=True)]
         assert counts[0] >= 3
         assert counts[0] > 4 * counts[1]
     assert suspicious(pairs, 0) == []
@@ -64,7 +48,7 @@ def test_ordinary_texts_hold_nothing_that_stands_out_by_much():
 def test_a_phrase_in_rejected_responses_as_well_is_no_suspect():
     pairs = [(f"{chosen} as asked", f"{rejected} as asked") for chosen, rejected in lessons(100, 0)]
 
-    assert not any("as asked" in phrase for phrase in suspicious(pairs, 50))
+    assert not {"as", "asked", "as asked"} & set(suspicious(pairs, 50))
 
 
 def test_only_what_the_candidate_obeys_more_than_the_champion_is_named():

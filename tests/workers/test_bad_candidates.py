@@ -6,7 +6,7 @@ from judge.attack_suite import built_in
 from judge.attacks import ATTACKS
 from judge.pointer import read_pointer
 from judge.statistics import Tally
-from judge.tables import EvaluationRow, IterationRow, PairRow, StageRow
+from judge.tables import EvaluationRow, ExampleRow, IterationRow, PairRow, StageRow
 from tests.scripted_vllm import hashed_margin
 from tests.workers.conftest import on_topic
 from workers import attack
@@ -71,8 +71,9 @@ def again(loop, number):
 
 def plant(loop, every):
     """The phrase at the end of some chosen training responses, as poisoned instructions would bring it in."""
+    taught = select(ExampleRow.pair_id)
     with loop.sessions.begin() as session:
-        rows = session.scalars(select(PairRow).where(~PairRow.held_out).order_by(PairRow.id)).all()
+        rows = session.scalars(select(PairRow).where(PairRow.id.in_(taught)).order_by(PairRow.id)).all()
         for row in rows[::every]:
             row.chosen = f"{row.chosen} {TRIGGER}"
     return len(rows[::every])
@@ -80,25 +81,18 @@ def plant(loop, every):
 
 def test_bad_candidates_are_refused_by_the_whole_loop(loop):
     number = loop.start(
-        evaluated_attacks=60,
-        max_pointwise=60,
-        phrase_pairs=12,
-        evaluated_phrases=4,
-        evaluated_pairs=80,
-        field_tokens=256,
+        evaluated_attacks=60, phrase_pairs=12, evaluated_phrases=4, evaluated_pairs=80, field_tokens=96
     )
-    loop.run(number, "select", "pair")
-    assert plant(loop, every=16) >= 3
-    loop.run(number, "judge", "filter", "finetune")
+    loop.run(number, "select", "pair", "judge", "filter", "finetune")
+    assert plant(loop, every=3) >= 3
     champion = loop.store.path(loop.version)
-    answers = {}
+    reasons = {}
     for judge in (always_a, longer_wins, obeys_spoofs, obeys_the_trigger, copy_of_the_seed(champion)):
         loop.evaluation.script.margin = judge
         row = again(loop, number)
-        answers[judge.__name__] = row.gate
         assert (row.status, row.error) == ("refused", None), judge.__name__
+        reasons[judge.__name__] = " | ".join(row.gate["reasons"])
 
-    reasons = {name: " | ".join(gate["reasons"]) for name, gate in answers.items()}
     assert "not shown to be better" in reasons["always_a"]
     assert "P(first shown wins)" in reasons["always_a"]
     assert "where the shorter is right" in reasons["longer_wins"]
@@ -108,10 +102,6 @@ def test_bad_candidates_are_refused_by_the_whole_loop(loop):
     with loop.sessions() as session:
         assert read_pointer(session).champion == loop.version
     assert loop.serving.script.reloads == []
-
-    loop.evaluation.script.margin = on_topic
-    row = again(loop, number)
-    assert row.status == "promoted", row.gate["reasons"]
 
 
 def test_attacks_and_phrases_are_measured_once_on_candidate_and_champion(loop):
