@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from judge.errors import BackendError
+from judge.errors import BackendError, BackendRefused
 from judge.scoring import LabelRead
 from judge.voting import Usage
 
@@ -59,6 +59,7 @@ class Labels:
 logger = logging.getLogger(__name__)
 # After the first attempt.
 _RETRIES = 3
+_GENERATE = "/inference/v1/generate"
 _SOON = aiohttp.ClientTimeout(total=5.0)
 
 
@@ -209,11 +210,10 @@ class VLLM:
         return answer
 
     async def _ask(self, body: dict[str, Any], on_text: Callable[[str], None] | None) -> dict[str, Any]:
-        path = "/inference/v1/generate"
         if on_text is None:
-            answer = await self._send("POST", path, body=body)
+            answer = await self._send("POST", _GENERATE, body=body)
         else:
-            answer = await self._streamed("POST", path, body=body, on_text=on_text)
+            answer = await self._streamed("POST", _GENERATE, body=body, on_text=on_text)
         if answer["choices"][0]["finish_reason"] == "abort":
             raise _Retryable(f"{self.url} aborted the request")
         return answer
@@ -273,9 +273,10 @@ class _Call:
         if response.status >= 400:
             text = await response.text()
             await self._request.__aexit__(None, None, None)
-            if response.status in (502, 503):
+            if response.status in (429, 502, 503):
                 raise _Retryable(f"{self._server.url} is overloaded or starting ({response.status})")
-            raise BackendError(f"{self._server.url}{self._path} answered {response.status}: {text[:300]}")
+            kind = BackendRefused if response.status < 500 and self._path == _GENERATE else BackendError
+            raise kind(f"{self._server.url}{self._path} answered {response.status}: {text[:300]}")
         return response
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

@@ -55,6 +55,8 @@ class Script:
     text: Callable[[str], str] = lambda prompt: "The first one is on topic.\n\nVerdict: [[A]]"
     delay_s: float = 0.0
     reload_s: float = 0.0
+    # A prompt with this text is answered 400.
+    refused: str | None = None
     broken_folders: set[str] = field(default_factory=set)
     broken: bool = False
     dead: bool = False
@@ -143,7 +145,10 @@ class ScriptedVLLM:
             if script.delay_s:
                 await asyncio.sleep(script.delay_s)
             self.script.salts.add(body.get("cache_salt"))
-            answer = self._answer(body)
+            prompt = script.tokenizer.decode(body["token_ids"], skip_special_tokens=False)
+            if script.refused and script.refused in prompt:
+                return JSONResponse({"error": {"message": "not like this"}}, 400)
+            answer = self._answer(body, prompt)
             if body.get("stream"):
                 return StreamingResponse(_events(answer), media_type="text/event-stream")
             return JSONResponse(answer)
@@ -152,9 +157,8 @@ class ScriptedVLLM:
             if not self._running:
                 self._idle.set()
 
-    def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
         sampling = body["sampling_params"]
-        prompt = self.script.tokenizer.decode(body["token_ids"], skip_special_tokens=False)
         if "logprob_token_ids" in sampling:
             choice = self._labels(prompt, sampling["logprob_token_ids"])
         else:
