@@ -18,8 +18,13 @@ class PairMix(BaseModel):
     modified: float = Field(0.10, ge=0)
     random: float = Field(0.15, ge=0)
     requirement: float = Field(0.10, ge=0)
-    corrupted: float = Field(0.15, ge=0)
     shortened: float = Field(0.10, ge=0)
+    corrupted: float = Field(0.15, ge=0)
+    substituted: float = Field(0, ge=0)
+    spliced: float = Field(0, ge=0)
+    renumbered: float = Field(0, ge=0)
+    repeating: float = Field(0, ge=0)
+    broken_off: float = Field(0, ge=0)
 
 
 class IterationSettings(BaseModel):

@@ -40,7 +40,7 @@ class Metrics:
             ["outcome"], registry=self.registry,
         )  # fmt: skip
         self.batch_lines = Counter(
-            "judgesmith_batch_lines_total", "Lines of batches judged here, by what came of them.", ["outcome"],
+            "judgesmith_batch_lines_total", "Lines of batches judged here.", ["outcome"],
             registry=self.registry,
         )  # fmt: skip
         self.repeated = Counter(
