@@ -7,7 +7,7 @@ comes from one model version, whatever happens to the server meanwhile.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from judge.voting import Usage
 class Sampling:
     """How to sample a completion. Defaults are the judge's of Self-Taught Evaluators (0.7, 0.9).
 
-    With `choices` the completion is one of them (vLLM's structured outputs). Requests of different `salt`
+    With `choices` the completion is one of them, with `pattern` it matches the regular expression (vLLM's
+    structured outputs). Requests of different `salt`
     share no cached prefix, so nobody can time what another tenant has asked.
     """
 
@@ -34,6 +35,7 @@ class Sampling:
     top_p: float = 0.9
     seed: int | None = None
     choices: tuple[str, ...] = ()
+    pattern: str | None = None
     salt: str | None = None
 
 
@@ -130,8 +132,8 @@ class VLLM:
         }
         if sampling.seed is not None:
             parameters["seed"] = sampling.seed
-        if sampling.choices:
-            parameters["structured_outputs"] = {"choice": list(sampling.choices)}
+        if constraint := _constraint(sampling):
+            parameters["structured_outputs"] = constraint
         answer = await self._generate(
             token_ids, parameters, output_mode="text", salt=sampling.salt, on_text=on_text
         )
@@ -142,6 +144,27 @@ class VLLM:
             weights=_weights(choice),
             usage=_usage(answer),
         )
+
+    async def chat(self, model: str, messages: Sequence[Mapping[str, str]], sampling: Sampling) -> Completion:
+        """Sample one answer of a model that is not ours, by the ordinary chat route; `weights` is its name.
+
+        `finished` is False where the answer was cut off at `max_tokens`.
+        """
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": list(messages),
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        if constraint := _constraint(sampling):
+            body["structured_outputs"] = constraint
+        answer = await self._persist(lambda: self._send("POST", "/v1/chat/completions", body=body))
+        choice = answer["choices"][0]
+        text, finished = choice["message"].get("content") or "", choice["finish_reason"] == "stop"
+        return Completion(text, finished, model, _usage(answer))
 
     async def healthy(self) -> bool:
         """Whether the server answers and its engine lives."""
@@ -193,8 +216,12 @@ class VLLM:
         }
         if salt:
             body["cache_salt"] = salt
+        return await self._persist(lambda: self._ask(body, on_text))
+
+    async def _persist(self, ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Ask, and again where another attempt may help."""
         try:
-            return await self._ask(body, on_text)
+            return await ask()
         except _Retryable as error:
             logger.warning("%s; trying again", error)
         retrying = AsyncRetrying(
@@ -205,7 +232,7 @@ class VLLM:
         )
         async for attempt in retrying:
             with attempt:
-                answer = await self._ask(body, on_text)
+                answer = await ask()
         answer["retries"] = attempt.retry_state.attempt_number
         return answer
 
@@ -312,6 +339,13 @@ class Backends:
     async def aclose(self) -> None:
         """Close all of them."""
         await asyncio.gather(*(server.aclose() for server in self.servers))
+
+
+def _constraint(sampling: Sampling) -> dict[str, Any] | None:
+    """What the completion has to be, as vLLM's structured outputs."""
+    if sampling.choices:
+        return {"choice": list(sampling.choices)}
+    return {"regex": sampling.pattern} if sampling.pattern else None
 
 
 def _weights(choice: dict[str, Any]) -> str:

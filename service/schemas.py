@@ -296,6 +296,31 @@ class EvaluationAnswer(BaseModel):
     metrics: dict[str, Any]
 
 
+class FunnelStep(BaseModel):
+    """How many came into a step, how many were dropped by reason, how many are left."""
+
+    stage: str
+    step: str
+    came_in: int
+    dropped: dict[str, int]
+    kept: int
+
+
+class DropAnswer(BaseModel):
+    """Something that came of an instruction and was left out."""
+
+    instruction_id: int
+    step: str
+    reason: str
+
+
+class DropsAnswer(BaseModel):
+    """A page of them, and where the next one begins."""
+
+    drops: list[DropAnswer]
+    next: int | None
+
+
 class IterationAnswer(BaseModel):
     """An iteration."""
 
@@ -305,6 +330,7 @@ class IterationAnswer(BaseModel):
     profile: str
     stages: list[StageAnswer]
     counts: dict[str, Any]
+    funnel: list[FunnelStep]
     judged_by: str
     seed_version: str
     candidate: str | None

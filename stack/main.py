@@ -262,11 +262,19 @@ def cancel(
 
 
 @app.command()
-def status(url: Url = None) -> None:
+def status(
+    iteration: Annotated[
+        int | None, typer.Argument(help="Show what one iteration came to, with its funnel.")
+    ] = None,
+    url: Url = None,
+) -> None:
     """Which models there are, which one serves, and how the last iterations went."""
-    from stack.show import iterations, models
+    from stack.show import iterations, models, summary
 
     client = gateway(url)
+    if iteration is not None:
+        print(*summary(client.get(f"/admin/iterations/{iteration}")), sep="\n")
+        return
     known = client.get("/admin/models")
     print(f"gateway {client.url}: {'ready' if client.ready() else 'not ready'}")
     console().print(models(known))

@@ -40,11 +40,20 @@ def summary(state: Answer) -> Iterator[str]:
     for stage in STAGES:
         if stage in counts:
             yield f"  {stage:<10} {pairs(counts[stage])}"
+    yield from funnel(state.get("funnel") or [])
     yield from gate(state.get("gate") or {})
     if state.get("error"):
         yield f"  error      {state['error']}"
     candidate = f", candidate {state['candidate']}" if state.get("candidate") else ""
     yield f"  outcome    {state['status']}{candidate}"
+
+
+def funnel(steps: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """`instructions 328 -> 320 (too_long 5, near_duplicate 3)`, a line a step."""
+    for number, step in enumerate(steps):
+        dropped = f" ({pairs(step['dropped'])})" if step["dropped"] else ""
+        lead = "" if number else "funnel"
+        yield f"  {lead:<10} {step['step']} {step['came_in']} -> {step['kept']}{dropped}"
 
 
 def gate(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -10,11 +10,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from judge import iterations, queue
+from judge.funnel import funnel
 from judge.keys import Principal
 from judge.profiles import iteration_settings
-from judge.tables import EvaluationRow, IterationRow
+from judge.tables import DropRow, EvaluationRow, IterationRow
 from service.auth import allow
-from service.schemas import EvaluationAnswer, IterationAnswer, IterationRequest, StageAnswer
+from service.schemas import (
+    DropAnswer,
+    DropsAnswer,
+    EvaluationAnswer,
+    FunnelStep,
+    IterationAnswer,
+    IterationRequest,
+    StageAnswer,
+)
 from service.state import State, state
 
 logger = logging.getLogger(__name__)
@@ -54,6 +63,29 @@ def show(number: int, caller: Admin, app: App) -> IterationAnswer:
         return _answer(session, iterations.get(session, number))
 
 
+@router.get("/{number}/drops")
+def drops(
+    number: int,
+    caller: Admin,
+    app: App,
+    step: str | None = None,
+    reason: str | None = None,
+    after: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> DropsAnswer:
+    """Which instructions, or what came of them, an iteration left out and why."""
+    with app.sessions() as session:
+        iterations.get(session, number)
+        wanted = select(DropRow).where(DropRow.iteration_id == number, DropRow.id > after)
+        if step is not None:
+            wanted = wanted.where(DropRow.step == step)
+        if reason is not None:
+            wanted = wanted.where(DropRow.reason == reason)
+        rows = session.scalars(wanted.order_by(DropRow.id).limit(limit)).all()
+    found = [DropAnswer(instruction_id=row.instruction_id, step=row.step, reason=row.reason) for row in rows]
+    return DropsAnswer(drops=found, next=rows[-1].id if len(rows) == limit else None)
+
+
 @router.post("/{number}/cancel")
 def cancel(number: int, caller: Admin, app: App) -> IterationAnswer:
     """Ask an iteration to stop at its next step."""
@@ -90,6 +122,7 @@ def _answer(session: Session, row: IterationRow) -> IterationAnswer:
             for stage in iterations.stages(session, row.id)
         ],
         counts=row.counts,
+        funnel=[FunnelStep(**step) for step in funnel(row.counts)],
         judged_by=row.judged_by,
         seed_version=row.seed_version,
         candidate=row.candidate,

@@ -1,5 +1,6 @@
 """Stages run here in the test's own process, as a worker would run them: settings from the environment."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,6 +67,13 @@ class Loop:
             return list(session.scalars(query))
 
 
+# Enough of them that no two responses are nearly the same.
+WORDS = str.split(
+    "amber basin candle delta ember forest granite harbor island jacket kettle lantern marble needle orchard "
+    "pepper quarry ribbon saddle timber umbrella valley window yonder anchor bridge copper drawer engine"
+)
+
+
 def on_topic(prompt: str, weights) -> float:
     """A taught judge: right whenever the response speaks of the topic that the instruction names."""
     if weights.name != "candidate" or "topic-" not in prompt:
@@ -83,7 +91,8 @@ def respond(prompt: str) -> str:
     if "[Response A]" in prompt:
         return "A is on topic.\n\nVerdict: [[A]]"
     topic = prompt.rsplit("topic-", 1)[1].split()[0]
-    return f"This is all about topic-{topic} and nothing else. " + "More of it. " * (int(topic) % 5)
+    words = random.Random(topic).sample(WORDS, 10)
+    return f"This is all about topic-{topic} and {' '.join(words)}. " + "More of it. " * (int(topic) % 5)
 
 
 @pytest.fixture
