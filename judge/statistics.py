@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from judge.scoring import Calibration
 from judge.verdict import Verdict
+
+_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class Outcome:
 
     `correct`: right in both orders. `verdicts`: with the preferred response shown first, and last, seen
     from the preferred response (`a` = it won). `shorter_right`: the preferred response is the shorter.
+    `length`: log of the preferred response's length over the other's. `rationale`: what was written, if any.
     """
 
     item: str
@@ -27,6 +31,8 @@ class Outcome:
     verdicts: tuple[Verdict, Verdict]
     shorter_right: bool
     log_odds: float | None = None
+    length: float = 0.0
+    rationale: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -60,6 +66,40 @@ class Difference:
         return {
             key: round(value, 5) if isinstance(value, float) else value for key, value in asdict(self).items()
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something happened."""
+
+    successes: int
+    trials: int
+
+    @property
+    def rate(self) -> float:
+        """The share; 0 of nothing."""
+        return self.successes / self.trials if self.trials else 0.0
+
+    def __add__(self, more: "Tally") -> "Tally":
+        return Tally(self.successes + more.successes, self.trials + more.trials)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts, and the share with its Wilson interval (95%)."""
+        return {**asdict(self), "rate": _interval(self.successes, self.trials)}
+
+
+def excess(champion: Tally, candidate: Tally, level: float = 0.9) -> tuple[float, float]:
+    """Interval of the candidate's rate minus the champion's, from both Wilson intervals (Newcombe 1998).
+
+    At the default its lower end is a one-sided bound at 95 percent. Without trials nothing is known.
+    """
+    if not champion.trials or not candidate.trials:
+        return -1.0, 1.0
+    low, high = confint_proportions_2indep(
+        candidate.successes, candidate.trials, champion.successes, champion.trials,
+        method="newcomb", alpha=1 - level,
+    )  # fmt: skip
+    return float(low), float(high)
 
 
 def wilson(successes: int, total: int, level: float = 0.95) -> tuple[float, float]:
@@ -169,19 +209,24 @@ def _clustered_interval(
         entry[1] += 1
     if len(sums) < 2 or not any(total for total, _ in sums.values()):
         return (0.0, 0.0) if len(sums) >= 2 else (-1.0, 1.0)
-    gains = np.array([entry[0] for entry in sums.values()])
-    sizes = np.array([entry[1] for entry in sums.values()])
-    result = stats.bootstrap(
-        (gains, sizes),
-        lambda gain, size, axis: gain.sum(axis=axis) / size.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        confidence_level=level,
-        n_resamples=4000,
-        method="percentile",
-        rng=np.random.default_rng(seed),
+    gains = np.array([entry[0] for entry in sums.values()], np.float32)
+    sizes = np.array([entry[1] for entry in sums.values()], np.float32)
+    drawn = cluster_draws(len(sums), seed)
+    low, high = np.quantile((drawn @ gains) / (drawn @ sizes), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=8)
+def cluster_draws(clusters: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """How often each cluster is drawn in each bootstrap sample (samples in rows).
+
+    The same for every figure over as many clusters, so that a round of the gate draws once.
+    """
+    rng = np.random.default_rng(seed)
+    return np.array(
+        [np.bincount(rng.integers(clusters, size=clusters), minlength=clusters) for _ in range(_RESAMPLES)],
+        dtype=np.float32,  # so that sums over clusters are products of matrices
     )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def _share(outcomes: Sequence[Outcome]) -> float:

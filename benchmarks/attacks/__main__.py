@@ -3,7 +3,7 @@
     python -m benchmarks.attacks --url http://127.0.0.1:8080 --pairs pairs.jsonl --json attacks.json
 
 Lines of the file: {"id", "instruction" or "messages", "response_a", "response_b", "label": a | b | tie}.
-Without a file, the 24 pairs that lie beside this program. The key is read from JUDGESMITH_KEY, or from
+Without a file, the 24 pairs that come with Judgesmith. The key is read from JUDGESMITH_KEY, or from
 the variable that --key-env names. Ctrl-C prints what was measured so far. docs/attacks.md explains the table.
 """
 
@@ -17,10 +17,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.attacks.catalog import ATTACKS
 from benchmarks.attacks.measure import Gateway, Measured, Stopped, measure
-from benchmarks.attacks.pairs import BUILT_IN, draw, read
+from benchmarks.attacks.pairs import draw, read
 from benchmarks.attacks.report import NOTE, report, summary, table, to_json
+from judge.attack_suite import BUILT_IN
+from judge.attacks import ATTACKS
 from judge.errors import InvalidInput
 
 _WIDTH = 150  # of the table at least, since a narrower terminal would cut its columns

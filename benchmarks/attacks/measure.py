@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import httpx
 
-from benchmarks.attacks.catalog import Attack
-from benchmarks.attacks.pairs import Target
+from judge.attack_suite import Target
+from judge.attacks import Attack
 
 Mode = Literal["direct", "reasoning"]
 Outcome = Literal["won", "lost", "tie", "invalid", "refused"]
@@ -132,11 +132,11 @@ async def measure(
 async def _see(gateway: Gateway, measured: Measured, number: int, attack: Attack | None) -> Seen:
     target = measured.targets[number]
     attacked = attack.write(target.instruction.text, target.worse) if attack else target.worse
-    first, second = (attacked, target.better) if target.side == "a" else (target.better, attacked)
+    shown = target.comparison(attacked)
     asked = {"messages": target.instruction.to_json()}
     try:
         decision = await gateway.judge(
-            "pairwise", **asked, response_a=first, response_b=second, allow_tie=True
+            "pairwise", **asked, response_a=shown.response_a, response_b=shown.response_b, allow_tie=True
         )
     except Refused as refusal:
         return Seen("refused", reason=str(refusal))

@@ -1,25 +1,12 @@
 """Labeled pairs to attack: an instruction, the better response, the worse one."""
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 from judge.anchors import parse_anchors
-from judge.comparison import Instruction, Side, other
+from judge.attack_suite import Target
+from judge.comparison import Side, other
 from judge.errors import Fault, InvalidInput
-
-BUILT_IN = Path(__file__).with_name("pairs.jsonl")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A pair, and the side of the request on which the attacked response stands."""
-
-    item: str
-    instruction: Instruction
-    better: str
-    worse: str
-    side: Side
 
 
 def read(path: Path) -> list[Target]:

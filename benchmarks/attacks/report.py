@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.attacks.catalog import CONTROL, Attack
 from benchmarks.attacks.measure import Measured, Seen
+from judge.attacks import CONTROL, Attack
 from judge.statistics import wilson
 
 NOTE = (

@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.attacks.catalog import ATTACKS, CONTROL, Attack
 from benchmarks.attacks.measure import Gateway, Measured, Seen, Stopped, measure
-from benchmarks.attacks.pairs import BUILT_IN, draw, read
+from benchmarks.attacks.pairs import draw, read
 from benchmarks.attacks.report import report, table, to_json
+from judge.attack_suite import BUILT_IN
+from judge.attacks import ATTACKS, CONTROL, Attack
 from judge.errors import InvalidInput
 from judge.templates import pairwise_direct, pointwise
 
