@@ -24,7 +24,17 @@ from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
-from service.routes import anchors, batches, instructions, iterations, judging, models, operations, ranking
+from service.routes import (
+    anchors,
+    batches,
+    datasets,
+    instructions,
+    iterations,
+    judging,
+    models,
+    operations,
+    ranking,
+)
 from service.state import State
 
 if TYPE_CHECKING:
@@ -96,7 +106,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
     )
-    for module in (judging, ranking, batches, instructions, iterations, models, anchors, operations):
+    for module in (
+        judging,
+        ranking,
+        batches,
+        instructions,
+        iterations,
+        datasets,
+        models,
+        anchors,
+        operations,
+    ):
         app.include_router(module.router)
     return app
 

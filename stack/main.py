@@ -25,6 +25,7 @@ from stack.caller import (
     require_extra,
 )
 from stack.errors import Problem
+from stack.export import export
 from stack.keys import app as keys_app
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ anchors_app = typer.Typer(help="Labeled pairs that models are measured on.", no_
 app.add_typer(keys_app, name="keys")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(batch_app, name="batch")
+app.command("export")(export)
 
 
 class Size(enum.StrEnum):
