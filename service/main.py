@@ -34,6 +34,7 @@ from service.routes import (
     models,
     operations,
     ranking,
+    schedule,
 )
 from service.state import State
 
@@ -113,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         instructions,
         iterations,
         datasets,
+        schedule,
         models,
         anchors,
         operations,

@@ -9,12 +9,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from judge import iterations, queue
+from judge import campaigns, iterations, queue
 from judge.keys import Principal
 from judge.profiles import iteration_settings
-from judge.tables import EvaluationRow, IterationRow
+from judge.tables import CampaignRow, EvaluationRow, IterationRow
 from service.auth import allow
-from service.schemas import EvaluationAnswer, IterationAnswer, IterationRequest, StageAnswer
+from service.schemas import CampaignAnswer, EvaluationAnswer, IterationAnswer, IterationRequest, StageAnswer
 from service.state import State, state
 
 logger = logging.getLogger(__name__)
@@ -25,10 +25,16 @@ App = Annotated[State, Depends(state)]
 
 @router.post("", status_code=202)
 def start(request: IterationRequest, caller: Admin, app: App) -> IterationAnswer:
-    """Start an iteration. It is committed before it is queued, so it begins even if the queue is down now."""
+    """Start an iteration, or several in a row.
+
+    It is committed before it is queued, so it begins even if the queue is down now.
+    """
     settings = iteration_settings(request.profile, request.settings)
     with app.sessions.begin() as session:
-        row = iterations.start(session, request.profile, settings, caller.name)
+        if request.times > 1:
+            row = campaigns.start(session, request.profile, request.settings, request.times, caller.name)
+        else:
+            row = iterations.start(session, request.profile, settings, caller.name)
         number, first = row.id, iterations.STAGES[0]
     try:
         queue.enqueue_stage(app.redis, number, first)
@@ -56,9 +62,9 @@ def show(number: int, caller: Admin, app: App) -> IterationAnswer:
 
 @router.post("/{number}/cancel")
 def cancel(number: int, caller: Admin, app: App) -> IterationAnswer:
-    """Ask an iteration to stop at its next step."""
+    """Ask an iteration to stop at its next step, and with it the rest of its campaign."""
     with app.sessions.begin() as session:
-        iterations.cancel(session, number, caller.name)
+        campaigns.cancel(session, number, caller.name)
     return show(number, caller, app)
 
 
@@ -99,6 +105,21 @@ def _answer(session: Session, row: IterationRow) -> IterationAnswer:
             for one in evaluations
         ],
         error=row.error,
+        campaign=_campaign(session, row),
         created_at=row.created_at,
         finished_at=row.finished_at,
+    )
+
+
+def _campaign(session: Session, row: IterationRow) -> CampaignAnswer | None:
+    campaign = session.get(CampaignRow, row.campaign_id) if row.campaign_id else None
+    if campaign is None:
+        return None
+    members = [member.id for member in campaigns.members(session, campaign.id)]
+    return CampaignAnswer(
+        id=campaign.id,
+        status=campaign.status,
+        times=campaign.times,
+        ordinal=members.index(row.id) + 1,
+        reason=campaign.reason,
     )
