@@ -114,15 +114,31 @@ class IterationSettings(BaseModel):
     field_tokens: int = Field(
         96, ge=32, description="longer texts are cut in the middle, in training and evaluation"
     )
+    method: Literal["lora", "full"] = Field(
+        "lora", description="train adapters, or the weights themselves (with a tenth of the learning rates)"
+    )
     lora_rank: int = Field(16, ge=1)
-    lora_layers: float = Field(0.5, gt=0, le=1, description="upper share of the layers that get adapters")
+    trained_layers: float = Field(0.5, gt=0, le=1, description="upper share of the layers that is trained")
     sft_learning_rate: float = Field(2e-4, gt=0)
     sft_epochs: float = Field(1.0, ge=0)
+    dpo_learning_rate: float = Field(1e-5, gt=0)
+    dpo_epochs: float = Field(0.0, ge=0, description="0: no DPO after the supervised lesson")
+    dpo_beta: float = Field(0.1, gt=0)
+    dpo_nll: float = Field(1.5, ge=0, description="weight of the likelihood of the chosen judgment")
     pointwise_learning_rate: float = Field(5e-4, gt=0)
     pointwise_epochs: float = Field(1.0, ge=0)
     batch_pairs: int = Field(8, ge=1)
     max_reasoned: int = Field(128, ge=0, description="reasoned judgments to train on, at most")
+    max_preferences: int = Field(128, ge=0, description="right judgments against wrong ones, at most")
     max_pointwise: int = Field(480, ge=8, description="pairs for the pointwise read, at most")
+    validation_share: float = Field(
+        0.1, ge=0, lt=0.5, description="share of the training instructions that early stopping measures on"
+    )
+    validation_pairs: int = Field(48, ge=1, description="pairs of them, at most")
+    checkpoint_every: int = Field(
+        20, ge=1, description="optimizer steps between checkpoints, and between two looks at the validation"
+    )
+    patience: int = Field(3, ge=1, description="looks without a gain after which a lesson stops")
     seed: int = 17
 
     evaluated_pairs: int = Field(200, ge=10, description="held-out pairs to evaluate on, at most")
@@ -157,6 +173,7 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "field_tokens": 64,
         "max_reasoned": 6,
         "max_pointwise": 32,
+        "validation_share": 0.0,
         "evaluated_pairs": 36,
         "evaluated_anchors": 20,
         "evaluated_reasoning": 4,
@@ -173,6 +190,7 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "field_tokens": 80,
         "max_reasoned": 24,
         "max_pointwise": 240,
+        "validation_share": 0.0,
         "evaluated_pairs": 150,
         "evaluated_anchors": 60,
         "evaluated_reasoning": 16,
@@ -191,13 +209,17 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "samples": 15,
         "reasoning_tokens": 4096,
         "field_tokens": 4096,
-        "lora_layers": 1.0,
+        "trained_layers": 1.0,
         "lora_rank": 64,
         "max_reasoned": 40_000,
+        "max_preferences": 40_000,
         "max_pointwise": 20_000,
         "sft_learning_rate": 1e-4,
         "pointwise_learning_rate": 1e-4,
         "sft_epochs": 2,
+        "validation_share": 0.02,
+        "validation_pairs": 200,
+        "checkpoint_every": 100,
         "evaluated_pairs": 1000,
         "evaluated_anchors": 2000,
         "evaluated_reasoning": 500,

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     evaluation_url: str | None = Field(
         None, description="a vLLM server that serves nobody, for evaluations; default: one is started"
     )
+    tracker: Literal["none", "trackio", "mlflow", "wandb"] = Field(
+        "none", description="where training figures go as well; each is an extra of the same name"
+    )
     gateway_url: str = Field("http://127.0.0.1:8080", description="where the command line finds the gateway")
     key: SecretStr | None = Field(None, description="API key that the command line sends")
     log_level: str = Field("INFO", description="log level of this process")

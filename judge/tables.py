@@ -295,6 +295,42 @@ class BatchLineRow(Base):
     answer: Mapped[JSON | None] = mapped_column(PLAIN_JSON)
 
 
+class CampaignRow(Base):
+    """Several iterations in a row. At most one is running."""
+
+    __tablename__ = "campaigns"
+    __table_args__ = (
+        Index(
+            "uq_campaigns_running", text("(true)"), unique=True, postgresql_where=text("status = 'running'")
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    status: Mapped[str]
+    times: Mapped[int]
+    profile: Mapped[str]
+    settings: Mapped[JSON]
+    reason: Mapped[str | None]
+    actor: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class ScheduleRow(Base):
+    """When iterations begin by themselves. There is one row, or none."""
+
+    __tablename__ = "schedule"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    cron: Mapped[str | None]
+    every: Mapped[int | None]
+    profile: Mapped[str]
+    settings: Mapped[JSON]
+    actor: Mapped[str]
+    served_until: Mapped[datetime]
+    last_instruction: Mapped[int]
+
+
 class IterationRow(Base):
     """One pass of the loop. At most one is active, which an index over a constant guarantees."""
 
@@ -320,6 +356,7 @@ class IterationRow(Base):
     gate: Mapped[JSON | None]
     error: Mapped[str | None]
     actor: Mapped[str]
+    campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 

@@ -28,6 +28,7 @@ from service.recorder import Recorder
 from service.routes import (
     anchors,
     batches,
+    datasets,
     instructions,
     iterations,
     judging,
@@ -36,6 +37,7 @@ from service.routes import (
     protected,
     quarantine,
     ranking,
+    schedule,
     tenants,
 )
 from service.state import State
@@ -110,9 +112,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
     )
-    for module in (judging, ranking, batches, instructions, iterations, models, anchors, operations):
-        app.include_router(module.router)
-    for module in (quarantine, tenants, protected):
+    for module in (
+        judging,
+        ranking,
+        batches,
+        instructions,
+        iterations,
+        datasets,
+        schedule,
+        models,
+        anchors,
+        quarantine,
+        protected,
+        tenants,
+        operations,
+    ):
         app.include_router(module.router)
     return app
 

@@ -267,10 +267,41 @@ class InstructionsAnswer(BaseModel):
 
 
 class IterationRequest(Strict):
-    """An iteration to start."""
+    """An iteration to start, or with `times` a campaign of several in a row."""
 
     profile: Profile = "full"
     settings: dict[str, Any] = Field(default_factory=dict)
+    times: int = Field(1, ge=1, le=100)
+
+
+class CampaignAnswer(BaseModel):
+    """The campaign that an iteration is one of; `ordinal` counts from 1."""
+
+    id: int
+    status: str
+    times: int
+    ordinal: int
+    reason: str | None
+
+
+class ScheduleRequest(Strict):
+    """When iterations begin by themselves: by `cron` (five fields, UTC), or `every` so many instructions."""
+
+    cron: str | None = None
+    every: int | None = Field(None, ge=1)
+    profile: Profile = "full"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class ScheduleAnswer(BaseModel):
+    """The schedule; `next_at` belongs to `cron`, `new_instructions` counts towards `every`."""
+
+    cron: str | None
+    every: int | None
+    profile: str
+    settings: dict[str, Any]
+    next_at: datetime | None
+    new_instructions: int
 
 
 class StageAnswer(BaseModel):
@@ -337,6 +368,7 @@ class IterationAnswer(BaseModel):
     gate: dict[str, Any] | None
     evaluations: list[EvaluationAnswer]
     error: str | None
+    campaign: CampaignAnswer | None
     created_at: datetime
     finished_at: datetime | None
 

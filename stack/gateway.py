@@ -34,8 +34,12 @@ class Gateway:
         return self._send("POST", path, json=body) if body is not None else self._send("POST", path)
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Set something to a JSON object."""
+        """Send a JSON object in place of what is there."""
         return self._send("PUT", path, json=body)
+
+    def delete(self, path: str) -> None:
+        """Remove something."""
+        self._send("DELETE", path)
 
     def put_jsonl(self, path: str, body: bytes) -> dict[str, Any]:
         """Send lines of JSON."""

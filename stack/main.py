@@ -26,8 +26,10 @@ from stack.caller import (
     require_extra,
 )
 from stack.errors import Problem
+from stack.export import export
 from stack.keys import app as keys_app
 from stack.quarantine import app as quarantine_app
+from stack.schedule import schedule
 from stack.tenants import app as tenants_app
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ app.add_typer(anchors_app, name="anchors")
 app.add_typer(batch_app, name="batch")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(tenants_app, name="tenants")
+app.command("export")(export)
+app.command("schedule")(schedule)
 
 
 class Form(enum.StrEnum):
@@ -219,13 +223,14 @@ def iterate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of it; repeatable."),
     ] = None,
+    times: Annotated[int, typer.Option(help="So many in a row, each judged by the last champion.")] = 1,
     wait: Annotated[bool, typer.Option("--wait", help="Watch it until it is over.")] = False,
     url: Url = None,
 ) -> None:
     """Start an iteration: gather, pair, judge, train, evaluate, and promote what is shown to be better."""
     client = gateway(url)
     body = {"profile": profile.value, "settings": parse_changes(changes or [])}
-    answer = client.post("/admin/iterations", body)
+    answer = client.post("/admin/iterations", body | ({"times": times} if times > 1 else {}))
     print(f"iteration {answer['id']} is {answer['status']}")
     if wait:
         _watch(client, answer["id"])
@@ -233,14 +238,18 @@ def iterate(
 
 def _watch(client: "Gateway", iteration: int) -> None:
     from stack.show import summary
-    from stack.watch import follow
+    from stack.watch import follow, following
 
-    try:
-        state = follow(client, iteration, console())
-    except KeyboardInterrupt:
-        print(f"iteration {iteration} goes on: see `judgesmith status`, or `judgesmith cancel {iteration}`")
-        return
-    print(*summary(state), sep="\n")
+    current: int | None = iteration
+    while current is not None:
+        iteration = current
+        try:
+            state = follow(client, iteration, console())
+            print(*summary(state), sep="\n", flush=True)
+            current = following(client, state)
+        except KeyboardInterrupt:
+            print(f"iteration {iteration} goes on: see `judgesmith status`, `judgesmith cancel {iteration}`")
+            return
     if state["status"] in ("failed", "cancelled"):
         sys.exit(1)
 
@@ -250,7 +259,7 @@ def cancel(
     iteration: Annotated[int | None, typer.Argument(help="Default: the one in progress.")] = None,
     url: Url = None,
 ) -> None:
-    """Ask an iteration to stop at its next step."""
+    """Ask an iteration to stop at its next step, and with it the rest of its campaign."""
     client = gateway(url)
     if iteration is None:
         latest = client.get("/admin/iterations", limit=1)["iterations"]

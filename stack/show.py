@@ -46,6 +46,10 @@ def summary(state: Answer) -> Iterator[str]:
         yield f"  error      {state['error']}"
     candidate = f", candidate {state['candidate']}" if state.get("candidate") else ""
     yield f"  outcome    {state['status']}{candidate}"
+    campaign = state.get("campaign")
+    if campaign:
+        reason = f": {campaign['reason']}" if campaign["reason"] else ""
+        yield f"  campaign   {campaign['ordinal']} of {campaign['times']}, {campaign['status']}{reason}"
 
 
 def funnel(steps: Iterable[Mapping[str, Any]]) -> Iterator[str]:

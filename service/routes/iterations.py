@@ -9,13 +9,14 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from judge import iterations, queue
+from judge import campaigns, iterations, queue
 from judge.funnel import funnel
 from judge.keys import Principal
 from judge.profiles import iteration_settings
-from judge.tables import DropRow, EvaluationRow, IterationRow
+from judge.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
 from service.auth import allow
 from service.schemas import (
+    CampaignAnswer,
     DropAnswer,
     DropsAnswer,
     EvaluationAnswer,
@@ -34,10 +35,16 @@ App = Annotated[State, Depends(state)]
 
 @router.post("", status_code=202)
 def start(request: IterationRequest, caller: Admin, app: App) -> IterationAnswer:
-    """Start an iteration. It is committed before it is queued, so it begins even if the queue is down now."""
+    """Start an iteration, or several in a row.
+
+    It is committed before it is queued, so it begins even if the queue is down now.
+    """
     settings = iteration_settings(request.profile, request.settings)
     with app.sessions.begin() as session:
-        row = iterations.start(session, request.profile, settings, caller.name)
+        if request.times > 1:
+            row = campaigns.start(session, request.profile, request.settings, request.times, caller.name)
+        else:
+            row = iterations.start(session, request.profile, settings, caller.name)
         number, first = row.id, iterations.STAGES[0]
     try:
         queue.enqueue_stage(app.redis, number, first)
@@ -88,9 +95,9 @@ def drops(
 
 @router.post("/{number}/cancel")
 def cancel(number: int, caller: Admin, app: App) -> IterationAnswer:
-    """Ask an iteration to stop at its next step."""
+    """Ask an iteration to stop at its next step, and with it the rest of its campaign."""
     with app.sessions.begin() as session:
-        iterations.cancel(session, number, caller.name)
+        campaigns.cancel(session, number, caller.name)
     return show(number, caller, app)
 
 
@@ -132,6 +139,21 @@ def _answer(session: Session, row: IterationRow) -> IterationAnswer:
             for one in evaluations
         ],
         error=row.error,
+        campaign=_campaign(session, row),
         created_at=row.created_at,
         finished_at=row.finished_at,
+    )
+
+
+def _campaign(session: Session, row: IterationRow) -> CampaignAnswer | None:
+    campaign = session.get(CampaignRow, row.campaign_id) if row.campaign_id else None
+    if campaign is None:
+        return None
+    members = [member.id for member in campaigns.members(session, campaign.id)]
+    return CampaignAnswer(
+        id=campaign.id,
+        status=campaign.status,
+        times=campaign.times,
+        ordinal=members.index(row.id) + 1,
+        reason=campaign.reason,
     )

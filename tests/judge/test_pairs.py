@@ -4,7 +4,6 @@ import random
 import re
 
 import pytest
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -47,6 +47,7 @@ class Loop:
     serving: ScriptedVLLM
     evaluation: ScriptedVLLM
     version: str
+    bring_in: Callable[[int], None]
 
     def start(self, **overrides: object) -> int:
         with self.sessions.begin() as session:
@@ -138,4 +139,4 @@ def loop(sessions, clean_redis, postgres_url, tmp_path, monkeypatch, bring_in) -
         }
         for name, value in environment.items():
             monkeypatch.setenv(f"JUDGESMITH_{name}", value)
-        yield Loop(sessions, store_, serving, evaluation, version)
+        yield Loop(sessions, store_, serving, evaluation, version, bring_in)
