@@ -24,17 +24,19 @@ from typing import Any
 from scipy import stats
 
 from judge.anchors import LabeledPair, parse_anchors
+from judge.balance import even_lengths
 from judge.comparison import Instruction, PreferencePair, Side, other
 from judge.engine import Engine, free_port
 from judge.judging import Judge, Options
 from judge.llm import VLLM, Backends, Sampling
-from judge.pairs import Answered, balance_lengths, construct, usable, whole_sentences
+from judge.pairs import Answered, construct, whole_sentences
 from judge.profiles import IterationSettings, PairMix
 from judge.prompts import Assembler, load_encoder
-from judge.templates import pointwise
+from judge.responses import flaw
+from judge.templates import pairwise_reasoning, pointwise
 from judge.versions import Manifest
-from workers.finetune import pointwise_example
-from workers.pair import REWRITE
+from workers.responses import REWRITE
+from workers.tokens import pointwise_row, read_row
 
 MIXES: dict[str, dict[str, float]] = {
     "topic": {"neighbor": 0.7, "random": 0.3},
@@ -155,7 +157,7 @@ async def answered(options: argparse.Namespace, server: VLLM) -> list[Answered]:
             row.get("modified_response") or None,
         )
         for row in read(path)
-        if usable(row["response"])
+        if flaw(Instruction.from_json(row["messages"]), row["response"], finished=True) is None
     ]
 
 
@@ -212,28 +214,36 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool
     """The folder of the trained model."""
     folder = Path(options.work) / name
     folder.mkdir(exist_ok=True)
+    fields = {field: settings[field] for field in IterationSettings.model_fields if field in settings}
+    iteration = IterationSettings.model_validate(fields | {"mix": {}, "sft_epochs": 0})
     pairs = training_pairs(settings, pool)
+    # As in an iteration, a share of the training pairs chooses the checkpoint.
+    validation, lessons = pairs[: len(pairs) // 10], pairs[len(pairs) // 10 :]
     judge = judge_of(options.model, "seed", None, settings["field_tokens"])
-    rows = [pointwise_example(judge, pair) for pair in pairs]
-    (folder / "pointwise.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "reasoned.jsonl").write_text("")
-    base = IterationSettings().model_dump()
-    names = (
-        "lora_rank", "lora_layers", "sft_learning_rate", "sft_epochs", "pointwise_learning_rate",
-        "pointwise_epochs", "batch_pairs", "seed",
-    )  # fmt: skip
-    yes, no = (judge.assembler.encoder.label(label) for label in pointwise().labels)
+    rows = {
+        "reasoned": [],
+        "preferences": [],
+        "pointwise": [pointwise_row(judge, pair) for pair in lessons],
+        "verdicts": [],
+        "reads": [read_row(judge, pair) for pair in validation],
+    }
+    for file, lines in rows.items():
+        (folder / f"{file}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    labels = {
+        f"label_{text.lower()}": judge.assembler.encoder.label(text)
+        for template in (pairwise_reasoning(), pointwise())
+        for text in template.labels
+    }
     config = {
         "seed_model": str(options.model),
-        "output": str(folder),
-        "reasoned": str(folder / "reasoned.jsonl"),
-        "pointwise": str(folder / "pointwise.jsonl"),
-        "yes": yes,
-        "no": no,
-        **{field: settings.get(field, base[field]) for field in names},
+        "folder": str(folder),
+        **labels,
+        "settings": iteration.model_dump(),
+        "tracker": "none",
+        "run": name,
     }
     (folder / "train.json").write_text(json.dumps(config))
-    print(f"{name}: training on {len(rows)} pairs", flush=True)
+    print(f"{name}: training on {len(lessons)} pairs", flush=True)
     with (folder / "train.log").open("wb") as log:
         subprocess.run(
             [sys.executable, "-m", "workers.train", str(folder / "train.json")],
@@ -246,11 +256,12 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool
 
 def training_pairs(settings: dict[str, Any], pool: list[Answered]) -> list[PreferencePair]:
     """As the pair and filter stages make them: by shares, balanced by length, so many at most."""
-    mix = PairMix(**(dict.fromkeys(PairMix.model_fields, 0.0) | MIXES[settings["mix"]]))
+    mix = dict.fromkeys(PairMix.model_fields, 0.0) | MIXES[settings["mix"]]
     rng = random.Random(f"sweep {settings['mix']}")
-    made = [pair for _, pair in construct(pool, mix.model_dump(), settings["per_instruction"], rng)]
-    kept = [made[index] for index in balance_lengths(made, rng)]
-    return rng.sample(kept, min(len(kept), settings["pairs"]))
+    made = [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
+    kept = [made[index] for index in even_lengths(made, settings["pairs"], rng)]
+    rng.shuffle(kept)
+    return kept
 
 
 async def measure(
