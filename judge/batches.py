@@ -24,6 +24,7 @@ from sqlalchemy import (
     BigInteger,
     Text,
     cast,
+    delete,
     func,
     literal,
     null,
@@ -37,7 +38,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from judge.database import Sessions
-from judge.errors import Conflict, Fenced, NotFound
+from judge.errors import Conflict, Fault, Fenced, InvalidInput, NotFound
 from judge.keys import Principal
 from judge.tables import BatchLineRow, BatchRow
 
@@ -98,7 +99,7 @@ def submit(session: Session, submission: Submission, lines: Iterable[Line]) -> t
     What `lines` raises goes through, and the caller's transaction keeps nothing.
 
     Raises:
-        Conflict: the key was used for another content.
+        InvalidInput: the key was used for another content.
     """
     number = f"batch_{uuid.uuid4().hex}"
     # Waits for a transaction that is storing the same key, so that two at once make one batch.
@@ -136,7 +137,7 @@ def _repeated(session: Session, submission: Submission) -> BatchRow:
         )
     ).one()
     if row.content_sha256 != submission.content_sha256:
-        raise Conflict(f"this Idempotency-Key belongs to {row.id}, which has another content")
+        raise InvalidInput(Fault("Idempotency-Key", f"it belongs to {row.id}, which has another content"))
     return row
 
 
@@ -251,6 +252,17 @@ def eta_seconds(row: BatchRow, now: datetime) -> float | None:
     if row.status != "in_progress" or row.started_at is None or not done:
         return None
     return (now - row.started_at).total_seconds() / done * (row.total - done)
+
+
+def purge(sessions: Sessions, days: int) -> int:
+    """Delete the batches that were over this many days ago, with their results; returns how many."""
+    with sessions.begin() as session:
+        gone = session.scalars(
+            delete(BatchRow)
+            .where(BatchRow.finished_at < func.now() - func.make_interval(0, 0, 0, days))
+            .returning(BatchRow.id)
+        )
+        return len(gone.all())
 
 
 @dataclass(frozen=True, slots=True)

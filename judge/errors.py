@@ -10,6 +10,7 @@ JudgesmithError
  ├── Unavailable           a dependency is down or too busy; try again
  │    └── BackendError     vLLM gave no usable answer
  │         └── VersionChanged  the weights were swapped under a decision
+ ├── BackendRefused        vLLM does not accept the request; another attempt would not help
  ├── BadModel              a model version's folder fails its checks
  ├── SwapFailed            a new version could not be put into service; nothing has changed
  └── Cancelled             an operator asked the iteration to stop
@@ -91,6 +92,12 @@ class VersionChanged(BackendError):
     """Answers of one decision came from other weights than the version it had read."""
 
     slug = "version-changed"
+
+
+class BackendRefused(JudgesmithError):
+    """The backend answered that this request cannot be served as it is (4xx)."""
+
+    slug = "backend-refused"
 
 
 class BadModel(JudgesmithError):

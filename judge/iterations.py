@@ -84,6 +84,11 @@ def get(session: Session, iteration: int) -> IterationRow:
     return row
 
 
+def active(session: Session) -> IterationRow | None:
+    """The iteration in progress, or the one whose candidate is on trial, if there is one."""
+    return session.scalar(select(IterationRow).where(IterationRow.status.in_((*ACTIVE, *ON_TRIAL))))
+
+
 def stages(session: Session, iteration: int) -> list[StageRow]:
     """The stages begun so far, in order."""
     rows = session.scalars(select(StageRow).where(StageRow.iteration_id == iteration))

@@ -7,7 +7,7 @@ comes from one model version, whatever happens to the server meanwhile.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from judge.errors import BackendError
+from judge.errors import BackendError, BackendRefused
 from judge.scoring import LabelRead
 from judge.voting import Usage
 
@@ -25,7 +25,8 @@ from judge.voting import Usage
 class Sampling:
     """How to sample a completion. Defaults are the judge's of Self-Taught Evaluators (0.7, 0.9).
 
-    With `choices` the completion is one of them (vLLM's structured outputs). Requests of different `salt`
+    With `choices` the completion is one of them, with `pattern` it matches the regular expression (vLLM's
+    structured outputs). Requests of different `salt`
     share no cached prefix, so nobody can time what another tenant has asked.
     """
 
@@ -34,6 +35,7 @@ class Sampling:
     top_p: float = 0.9
     seed: int | None = None
     choices: tuple[str, ...] = ()
+    pattern: str | None = None
     salt: str | None = None
 
 
@@ -59,6 +61,7 @@ class Labels:
 logger = logging.getLogger(__name__)
 # After the first attempt.
 _RETRIES = 3
+_GENERATE = "/inference/v1/generate"
 _SOON = aiohttp.ClientTimeout(total=5.0)
 
 
@@ -129,8 +132,8 @@ class VLLM:
         }
         if sampling.seed is not None:
             parameters["seed"] = sampling.seed
-        if sampling.choices:
-            parameters["structured_outputs"] = {"choice": list(sampling.choices)}
+        if constraint := _constraint(sampling):
+            parameters["structured_outputs"] = constraint
         answer = await self._generate(
             token_ids, parameters, output_mode="text", salt=sampling.salt, on_text=on_text
         )
@@ -141,6 +144,27 @@ class VLLM:
             weights=_weights(choice),
             usage=_usage(answer),
         )
+
+    async def chat(self, model: str, messages: Sequence[Mapping[str, str]], sampling: Sampling) -> Completion:
+        """Sample one answer of a model that is not ours, by the ordinary chat route; `weights` is its name.
+
+        `finished` is False where the answer was cut off at `max_tokens`.
+        """
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": list(messages),
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        if constraint := _constraint(sampling):
+            body["structured_outputs"] = constraint
+        answer = await self._persist(lambda: self._send("POST", "/v1/chat/completions", body=body))
+        choice = answer["choices"][0]
+        text, finished = choice["message"].get("content") or "", choice["finish_reason"] == "stop"
+        return Completion(text, finished, model, _usage(answer))
 
     async def healthy(self) -> bool:
         """Whether the server answers and its engine lives."""
@@ -192,8 +216,12 @@ class VLLM:
         }
         if salt:
             body["cache_salt"] = salt
+        return await self._persist(lambda: self._ask(body, on_text))
+
+    async def _persist(self, ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Ask, and again where another attempt may help."""
         try:
-            return await self._ask(body, on_text)
+            return await ask()
         except _Retryable as error:
             logger.warning("%s; trying again", error)
         retrying = AsyncRetrying(
@@ -204,16 +232,15 @@ class VLLM:
         )
         async for attempt in retrying:
             with attempt:
-                answer = await self._ask(body, on_text)
+                answer = await ask()
         answer["retries"] = attempt.retry_state.attempt_number
         return answer
 
     async def _ask(self, body: dict[str, Any], on_text: Callable[[str], None] | None) -> dict[str, Any]:
-        path = "/inference/v1/generate"
         if on_text is None:
-            answer = await self._send("POST", path, body=body)
+            answer = await self._send("POST", _GENERATE, body=body)
         else:
-            answer = await self._streamed("POST", path, body=body, on_text=on_text)
+            answer = await self._streamed("POST", _GENERATE, body=body, on_text=on_text)
         if answer["choices"][0]["finish_reason"] == "abort":
             raise _Retryable(f"{self.url} aborted the request")
         return answer
@@ -273,9 +300,10 @@ class _Call:
         if response.status >= 400:
             text = await response.text()
             await self._request.__aexit__(None, None, None)
-            if response.status in (502, 503):
+            if response.status in (429, 502, 503):
                 raise _Retryable(f"{self._server.url} is overloaded or starting ({response.status})")
-            raise BackendError(f"{self._server.url}{self._path} answered {response.status}: {text[:300]}")
+            kind = BackendRefused if response.status < 500 and self._path == _GENERATE else BackendError
+            raise kind(f"{self._server.url}{self._path} answered {response.status}: {text[:300]}")
         return response
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -311,6 +339,13 @@ class Backends:
     async def aclose(self) -> None:
         """Close all of them."""
         await asyncio.gather(*(server.aclose() for server in self.servers))
+
+
+def _constraint(sampling: Sampling) -> dict[str, Any] | None:
+    """What the completion has to be, as vLLM's structured outputs."""
+    if sampling.choices:
+        return {"choice": list(sampling.choices)}
+    return {"regex": sampling.pattern} if sampling.pattern else None
 
 
 def _weights(choice: dict[str, Any]) -> str:

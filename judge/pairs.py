@@ -1,27 +1,31 @@
 """Constructing preference pairs whose label is right by construction. Pure, given the responses.
 
-Strategies (METHOD: Self-Taught Evaluators; the last four make a small judge's lessons more varied than
-topic alone, and were chosen by measurement, docs/measurements.md):
+Strategies (METHOD: Self-Taught Evaluators; those after the first two make a small judge's lessons more
+varied than topic alone, and their shares were chosen by measurement, docs/experiments.md):
 
 modified     the response to a similar but different instruction that the generator wrote (the paper's)
 neighbor     the response to one of the most similar other instructions, of about the same length
 random       the response to any other instruction
-requirement  the same response, under an added requirement that only the chosen version meets
-corrupted    the same response with a quarter of its words out of place
+requirement  two versions of the response, under an added requirement that only the chosen one meets
 shortened    a full response to another instruction, against a shortened good one
+corrupted    the same response with a quarter of its words out of place
+substituted  the same response with words of another one in it
+spliced      the same response with sentences of another one in it
+renumbered   the same response with some of its numbers changed
+repeating    the same response, repeating itself from some sentence on
+broken_off   the same response, broken off in the middle of a sentence
 """
 
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from judge import degraded, requirements
 from judge.comparison import Instruction, Message, PreferencePair, fold
+from judge.requirements import sentences
 from judge.similarity import nearest
 
-STRATEGIES = ("neighbor", "modified", "random", "requirement", "corrupted", "shortened")
 _MIN_CHARS = 8
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,10 @@ def whole_sentences(response: str, finished: bool) -> str:
     text = response.strip()
     if finished:
         return text
-    sentences = [part for part in _SENTENCE_END.split(text) if part]
-    if len(sentences) < 2:
+    parts = sentences(text)
+    if len(parts) < 2:
         return text
-    return text[: text.rindex(sentences[-1])].rstrip() or text
+    return text[: text.rindex(parts[-1])].rstrip() or text
 
 
 def construct(
@@ -73,23 +77,6 @@ def construct(
                 pairs.append((item.key, pair))
                 made += 1
     return pairs
-
-
-def balance_lengths(
-    pairs: Sequence[PreferencePair], rng: random.Random, low: float = 0.45, high: float = 0.55
-) -> list[int]:
-    """Indexes of a largest subset in which the longer response is the chosen one in 45 to 55 percent.
-
-    Otherwise "the longer one wins" (or loses) would be a lesson. Pairs of equal length count for neither.
-    """
-    longer = [i for i, pair in enumerate(pairs) if len(pair.chosen) > len(pair.rejected)]
-    shorter = [i for i, pair in enumerate(pairs) if len(pair.chosen) < len(pair.rejected)]
-    equal = [i for i, pair in enumerate(pairs) if len(pair.chosen) == len(pair.rejected)]
-    most_longer = int(len(shorter) * high / (1 - high))
-    most_shorter = int(len(longer) * (1 - low) / low)
-    longer = rng.sample(longer, min(len(longer), most_longer))
-    shorter = rng.sample(shorter, min(len(shorter), most_shorter))
-    return sorted(longer + shorter + equal)
 
 
 def _draw_order(shares: Mapping[str, float], rng: random.Random) -> list[str]:
@@ -131,41 +118,53 @@ def _requirement(
     pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
 ) -> PreferencePair | None:
     item = pool[position]
-    demand, meet = rng.choice(_REQUIREMENTS)
-    chosen = meet(item.response)
-    if chosen == item.response:
+    wanted, another = rng.sample([*requirements.GENERAL, *requirements.about(item.response, rng)], 2)
+    chosen = wanted.meet(item.response)
+    # Half of the time both are rewritten, or being rewritten would be what to look for.
+    rejected = another.meet(item.response) if rng.random() < 0.5 else wanted.spoil(item.response)
+    if not usable(chosen) or not wanted.met(chosen) or wanted.met(rejected):
         return None
     *before, last = item.instruction.messages
-    instruction = Instruction((*before, Message("user", f"{last.content.rstrip()}\n\n{demand}")))
-    return PreferencePair(instruction, chosen, item.response, "requirement")
-
-
-def _corrupted(
-    pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
-) -> PreferencePair | None:
-    item = pool[position]
-    spaced = " " in item.response
-    units = item.response.split(" ") if spaced else list(item.response)
-    if len(units) < 8:
-        return None
-    moved = rng.sample(range(len(units)), max(4, len(units) // 4))
-    shuffled = moved[1:] + moved[:1]
-    mixed = list(units)
-    for source, target in zip(moved, shuffled, strict=True):
-        mixed[target] = units[source]
-    rejected = (" " if spaced else "").join(mixed)
-    return PreferencePair(item.instruction, item.response, rejected, "corrupted")
+    demanded = f"{last.content.rstrip()}\n\n{wanted.demand(rng)}"
+    return PreferencePair(Instruction((*before, Message("user", demanded))), chosen, rejected, "requirement")
 
 
 def _shortened(
     pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
 ) -> PreferencePair | None:
     item, another = pool[position], pool[_another(len(pool), position, rng)]
-    sentences = [part for part in _SENTENCE_END.split(item.response) if part]
-    chosen = " ".join(sentences[: max(1, len(sentences) // 2)])
-    if len(sentences) < 2 or not usable(chosen) or len(another.response) <= len(chosen):
+    parts = sentences(item.response)
+    chosen = " ".join(parts[: max(1, len(parts) // 2)])
+    if len(parts) < 2 or not usable(chosen) or len(another.response) <= len(chosen):
         return None
     return PreferencePair(item.instruction, chosen, another.response, "shortened")
+
+
+def _worse(strategy: str, degrade: Callable[[str, random.Random], str | None]) -> "Maker":
+    """The response against a worse version of itself."""
+
+    def make(
+        pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
+    ) -> PreferencePair | None:
+        item = pool[position]
+        rejected = degrade(item.response, rng)
+        return PreferencePair(item.instruction, item.response, rejected, strategy) if rejected else None
+
+    return make
+
+
+def _mixed(strategy: str, degrade: Callable[[str, str, random.Random], str | None]) -> "Maker":
+    """The response against a version of itself with parts of a neighbor's response."""
+
+    def make(
+        pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
+    ) -> PreferencePair | None:
+        item = pool[position]
+        other = pool[rng.choice(near)] if near else pool[_another(len(pool), position, rng)]
+        rejected = degrade(item.response, other.response, rng)
+        return PreferencePair(item.instruction, item.response, rejected, strategy) if rejected else None
+
+    return make
 
 
 def _another(size: int, position: int, rng: random.Random) -> int:
@@ -173,29 +172,17 @@ def _another(size: int, position: int, rng: random.Random) -> int:
     return index + (index >= position)
 
 
-def _bullets(text: str) -> str:
-    return "\n".join(f"- {part.strip()}" for part in _SENTENCE_END.split(text) if part.strip())
-
-
-def _first_sentence(text: str) -> str:
-    return _SENTENCE_END.split(text.strip())[0]
-
-
-_REQUIREMENTS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("Write the whole answer in capital letters.", str.upper),
-    ("Do not use any commas.", lambda text: text.replace(",", "").replace("，", "")),
-    ("Write only a list of bullet points, one sentence each.", _bullets),
-    ("Answer in a single sentence.", _first_sentence),
-    ("Begin with the words: Here is my answer.", lambda text: f"Here is my answer. {text}"),
-    ("End with the words: That is all.", lambda text: f"{text.rstrip()} That is all."),
-    ("Put the whole answer in double quotation marks.", lambda text: f'"{text.strip()}"'),
-)
-
 _MAKERS: dict[str, Maker] = {
     "neighbor": _neighbor,
     "modified": _modified,
     "random": _random,
     "requirement": _requirement,
-    "corrupted": _corrupted,
     "shortened": _shortened,
+    "corrupted": _worse("corrupted", degraded.displaced),
+    "substituted": _mixed("substituted", degraded.substituted),
+    "spliced": _mixed("spliced", degraded.spliced),
+    "renumbered": _worse("renumbered", degraded.renumbered),
+    "repeating": _worse("repeating", degraded.repeating),
+    "broken_off": _worse("broken_off", degraded.broken_off),
 }
+STRATEGIES = tuple(_MAKERS)

@@ -1,12 +1,23 @@
 """What one iteration does: its sizes and settings, in presets that a request may override."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from judge.classification import Category, Length, complexity_range
 from judge.errors import Fault, InvalidInput
+from judge.selection import Quotas
 
 Profile = Literal["smoke", "small", "full", "paper"]
+Related = Literal["mix", "modified", "neighbor", "auto"]
 
 
 class PairMix(BaseModel):
@@ -18,8 +29,45 @@ class PairMix(BaseModel):
     modified: float = Field(0.10, ge=0)
     random: float = Field(0.15, ge=0)
     requirement: float = Field(0.10, ge=0)
-    corrupted: float = Field(0.15, ge=0)
     shortened: float = Field(0.10, ge=0)
+    corrupted: float = Field(0.15, ge=0)
+    substituted: float = Field(0, ge=0)
+    spliced: float = Field(0, ge=0)
+    renumbered: float = Field(0, ge=0)
+    repeating: float = Field(0, ge=0)
+    broken_off: float = Field(0, ge=0)
+
+
+def _at_most_one(shares: dict[Any, float]) -> dict[Any, float]:
+    if sum(shares.values()) > 1 + 1e-9:
+        raise ValueError("the shares must not add up to more than 1")
+    return shares
+
+
+def _ranges(shares: dict[str, float]) -> dict[str, float]:
+    levels = [level for name in shares for level in complexity_range(name)]
+    if len(levels) != len(set(levels)):
+        raise ValueError("the ranges must not overlap")
+    return shares
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class QuotaSettings(BaseModel):
+    """Largest shares of the selection, by value; the values that are not named share the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    category: Annotated[dict[Category, Share], AfterValidator(_at_most_one)] = {}
+    complexity: Annotated[dict[str, Share], AfterValidator(_ranges), AfterValidator(_at_most_one)] = Field(
+        {}, description="by range of the scale from 1 to 10, such as 7-10"
+    )
+    length: Annotated[dict[Length, Share], AfterValidator(_at_most_one)] = {}
+
+    def to_quotas(self) -> Quotas:
+        """The domain's value."""
+        return Quotas(self.category, self.complexity, self.length)
 
 
 class IterationSettings(BaseModel):
@@ -30,31 +78,67 @@ class IterationSettings(BaseModel):
     instructions: int = Field(600, ge=20, le=1_000_000, description="instructions to work with, newest first")
     held_out_share: float = Field(0.25, gt=0, lt=1, description="share of them kept for evaluation")
     max_instruction_chars: int = Field(1200, ge=50, description="longer instructions are left out")
+    classify: bool = Field(
+        True,
+        description="have the generator classify instructions: a request for each one not classified yet",
+    )
+    quotas: QuotaSettings = QuotaSettings()
+    curriculum: bool = Field(False, description="prefer harder instructions with every champion of the line")
     response_tokens: int = Field(96, ge=8, description="length limit of a generated response")
     generation_temperature: float = Field(0.7, ge=0)
     concurrency: int = Field(32, ge=1, description="requests in progress at the backend")
     pairs_per_instruction: int = Field(2, ge=1, le=6)
     mix: PairMix = PairMix()
+    related: Related = Field(
+        "mix",
+        description="how rejected responses to related requests are made: as the mix says, all `modified`, "
+        "all `neighbor`, or (`auto`) modified if the generator is measured to write usable ones",
+    )
+    usable_share: float = Field(
+        0.5, ge=0, le=1, description="with `auto`: usable modified instructions that make it `modified`"
+    )
+    keep_cut_off: bool = Field(
+        False, description="keep responses that stop in their first sentence: where the length limit is why"
+    )
 
     judged_pairs: int = Field(64, ge=0, description="training pairs that the champion judges by reasoning")
-    samples: int = Field(3, ge=1, le=64, description="judgments per ordered prompt (15 in the paper)")
+    samples: int = Field(15, ge=1, le=64, description="judgments per ordered prompt (15 in the paper)")
     reasoning_tokens: int = Field(64, ge=16, description="length limit of a judgment")
     min_agreement: float = Field(
         0.0, ge=0, le=1, description="share of a prompt's samples that must be right"
+    )
+    category_cap: float = Field(
+        1.0, gt=0, le=1, description="share of max_reasoned and of max_pointwise that one category may take"
     )
 
     field_tokens: int = Field(
         96, ge=32, description="longer texts are cut in the middle, in training and evaluation"
     )
+    method: Literal["lora", "full"] = Field(
+        "lora", description="train adapters, or the weights themselves (with a tenth of the learning rates)"
+    )
     lora_rank: int = Field(16, ge=1)
-    lora_layers: float = Field(0.5, gt=0, le=1, description="upper share of the layers that get adapters")
+    trained_layers: float = Field(0.5, gt=0, le=1, description="upper share of the layers that is trained")
     sft_learning_rate: float = Field(2e-4, gt=0)
     sft_epochs: float = Field(1.0, ge=0)
+    dpo_learning_rate: float = Field(1e-5, gt=0)
+    dpo_epochs: float = Field(0.0, ge=0, description="0: no DPO after the supervised lesson")
+    dpo_beta: float = Field(0.1, gt=0)
+    dpo_nll: float = Field(1.5, ge=0, description="weight of the likelihood of the chosen judgment")
     pointwise_learning_rate: float = Field(5e-4, gt=0)
     pointwise_epochs: float = Field(1.0, ge=0)
     batch_pairs: int = Field(8, ge=1)
     max_reasoned: int = Field(128, ge=0, description="reasoned judgments to train on, at most")
+    max_preferences: int = Field(128, ge=0, description="right judgments against wrong ones, at most")
     max_pointwise: int = Field(480, ge=8, description="pairs for the pointwise read, at most")
+    validation_share: float = Field(
+        0.1, ge=0, lt=0.5, description="share of the training instructions that early stopping measures on"
+    )
+    validation_pairs: int = Field(48, ge=1, description="pairs of them, at most")
+    checkpoint_every: int = Field(
+        20, ge=1, description="optimizer steps between checkpoints, and between two looks at the validation"
+    )
+    patience: int = Field(3, ge=1, description="looks without a gain after which a lesson stops")
     seed: int = 17
 
     evaluated_pairs: int = Field(200, ge=10, description="held-out pairs to evaluate on, at most")
@@ -82,10 +166,20 @@ class IterationSettings(BaseModel):
     trial_tie_rate: float = Field(0.3, ge=0, le=1, description="alarm: ties")
     trial_latency_ratio: float = Field(3.0, gt=0, description="alarm: median time over the champion's")
 
+    @field_validator("quotas", "curriculum", "category_cap")
+    @classmethod
+    def _needs_classes(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        if not info.data.get("classify", True) and value != cls.model_fields[info.field_name].default:
+            raise ValueError("needs classify to be true")
+        return value
+
 
 PRESETS: dict[Profile, dict[str, Any]] = {
     "smoke": {
         "instructions": 48,
+        "classify": False,
+        "keep_cut_off": True,
         "held_out_share": 0.4,
         "response_tokens": 40,
         "judged_pairs": 6,
@@ -94,6 +188,7 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "field_tokens": 64,
         "max_reasoned": 6,
         "max_pointwise": 32,
+        "validation_share": 0.0,
         "evaluated_pairs": 36,
         "evaluated_anchors": 20,
         "evaluated_reasoning": 4,
@@ -104,6 +199,8 @@ PRESETS: dict[Profile, dict[str, Any]] = {
     },
     "small": {
         "instructions": 320,
+        "classify": False,
+        "keep_cut_off": True,
         "response_tokens": 64,
         "judged_pairs": 24,
         "samples": 2,
@@ -111,6 +208,7 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "field_tokens": 80,
         "max_reasoned": 24,
         "max_pointwise": 240,
+        "validation_share": 0.0,
         "evaluated_pairs": 150,
         "evaluated_anchors": 60,
         "evaluated_reasoning": 16,
@@ -132,13 +230,17 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "samples": 15,
         "reasoning_tokens": 4096,
         "field_tokens": 4096,
-        "lora_layers": 1.0,
+        "trained_layers": 1.0,
         "lora_rank": 64,
         "max_reasoned": 40_000,
+        "max_preferences": 40_000,
         "max_pointwise": 20_000,
         "sft_learning_rate": 1e-4,
         "pointwise_learning_rate": 1e-4,
         "sft_epochs": 2,
+        "validation_share": 0.02,
+        "validation_pairs": 200,
+        "checkpoint_every": 100,
         "evaluated_pairs": 1000,
         "evaluated_anchors": 2000,
         "evaluated_reasoning": 500,

@@ -87,6 +87,10 @@ class Encoder:
                 return self._encode_untrusted(text[:middle]) + self._encode_untrusted(text[middle:])
         return list(encoding.ids)
 
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, control tokens spelled out."""
+        return str(self._trusted.decode(list(token_ids), skip_special_tokens=False))
+
     def label(self, text: str) -> int:
         """The one token id of a label.
 
@@ -198,6 +202,13 @@ class Assembler:
         for turn, literal in zip(turns, literals[1:], strict=True):
             ids += self.encoder.untrusted(turn.content) + self.encoder.trusted(literal, special=True)
         return ids
+
+    def messages(self, template: Template, prompt: Prompt) -> list[dict[str, str]]:
+        """A filled prompt as the chat messages that it is made of."""
+        frame = self.encoder.frame((("system", template.system), ("user", None)))
+        head, tail = (len(self.encoder.trusted(text, special=True)) for text in frame)
+        user = self.encoder.decode(prompt.token_ids[head : len(prompt.token_ids) - tail])
+        return [{"role": "system", "content": template.system}, {"role": "user", "content": user}]
 
     def _fill(
         self,

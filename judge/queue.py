@@ -8,8 +8,9 @@ GATHER = "gather"
 CHAMPION_CHANNEL = "judgesmith:champion"
 RUN_STAGE = "workers.stage.run_stage"
 RUN_GATHER = "workers.gather.run_gather"
+HELP_STAGE = "workers.stage.help_stage"
 # What a worker may run. Write access to the queue must not be the right to run any importable name.
-ALLOWED_JOBS = frozenset({RUN_STAGE, RUN_GATHER})
+ALLOWED_JOBS = frozenset({RUN_STAGE, RUN_GATHER, HELP_STAGE})
 _STAGE_TIMEOUT_S = 24 * 3600
 
 
@@ -22,6 +23,20 @@ def enqueue_stage(redis: Redis, iteration: int, stage: str) -> None:
     """Ask a worker to run a stage; the worker takes its lease in Postgres or finds nothing to do."""
     Queue(STAGES, connection=redis, serializer="json").enqueue(
         RUN_STAGE, iteration, stage, job_timeout=_STAGE_TIMEOUT_S, result_ttl=60, failure_ttl=86_400
+    )
+
+
+def enqueue_help(redis: Redis, iteration: int, stage: str, epoch: int, number: int) -> None:
+    """Ask another worker to take part in a running stage; nothing depends on whether one does."""
+    Queue(STAGES, connection=redis, serializer="json").enqueue(
+        HELP_STAGE,
+        iteration,
+        stage,
+        epoch,
+        number,
+        job_timeout=_STAGE_TIMEOUT_S,
+        result_ttl=60,
+        failure_ttl=3600,
     )
 
 

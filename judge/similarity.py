@@ -1,11 +1,18 @@
 """Which texts are alike, in any language: TF-IDF over character n-grams. Pure."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.neighbors import NearestNeighbors
+
+from judge.comparison import fold
+
+# Mean letters of a word, above which a text is taken for one without spaces between words.
+_LONG_WORD = 12
 
 
 def nearest(texts: Sequence[str], k: int) -> list[list[int]]:
@@ -37,6 +44,19 @@ def near_any(texts: Sequence[str], others: Sequence[str], threshold: float = 0.8
     vectorizer = _vectorizer().fit([*texts, *others])
     found = _within(vectorizer.transform(others), vectorizer.transform(texts), threshold)
     return {i for i, row in enumerate(found) if len(row)}
+
+
+def likeness(one: str, another: str) -> float:
+    """How alike two texts are, 0 to 1, whatever the corpus: the cosine of their character n-grams' counts.
+
+    Trigrams, or bigrams where words are not spaced. Unrelated English requests are mostly below 0.25.
+    """
+    texts = fold(one), fold(another)
+    size = 2 if any(len(text) > _LONG_WORD * (text.count(" ") + 1) for text in texts) else 3
+    first, second = (Counter(text[i : i + size] for i in range(len(text) - size + 1)) for text in texts)
+    common = sum(count * second[gram] for gram, count in first.items())
+    norm = math.sqrt(sum(n * n for n in first.values()) * sum(n * n for n in second.values()))
+    return common / norm if norm else float(texts[0] == texts[1])
 
 
 def _vectorizer() -> TfidfVectorizer:

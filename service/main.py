@@ -20,6 +20,7 @@ from service import problems
 from service.auth import Authenticator
 from service.batches import Batches
 from service.cache import Cache, Memo
+from service.capture import Capture
 from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
@@ -27,12 +28,17 @@ from service.recorder import Recorder
 from service.routes import (
     anchors,
     batches,
+    datasets,
     instructions,
     iterations,
     judging,
     models,
     operations,
+    protected,
+    quarantine,
     ranking,
+    schedule,
+    tenants,
     trials,
 )
 from service.state import State
@@ -62,7 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         candidates = Backends.connect(settings.candidate_urls, settings.backend_timeout_s)
         trial = LiveTrial(champion, sessions, store, candidates, swapper, settings.max_model_len, metrics)
-        recorder = Recorder(sessions, redis, settings.capture_max, metrics)
+        capture = Capture(settings, sessions)
+        recorder = Recorder(sessions, redis, capture, settings.capture_max, metrics)
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
@@ -113,7 +120,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
     )
-    for module in (judging, ranking, batches, instructions, iterations, trials, models, anchors, operations):
+    for module in (
+        judging,
+        ranking,
+        batches,
+        instructions,
+        iterations,
+        trials,
+        datasets,
+        schedule,
+        models,
+        anchors,
+        quarantine,
+        protected,
+        tenants,
+        operations,
+    ):
         app.include_router(module.router)
     return app
 

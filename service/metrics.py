@@ -39,6 +39,10 @@ class Metrics:
             "judgesmith_cache_total", "Judgments looked up: hit, miss, or shared with an equal request.",
             ["outcome"], registry=self.registry,
         )  # fmt: skip
+        self.batch_lines = Counter(
+            "judgesmith_batch_lines_total", "Lines of batches judged here.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
         self.repeated = Counter(
             "judgesmith_decisions_repeated_total",
             "Decisions begun again because the champion changed under them.",

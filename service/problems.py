@@ -26,6 +26,7 @@ _STATUS: tuple[tuple[type[JudgesmithError], int, str], ...] = (
     (errors.NotFound, 404, "Not found"),
     (errors.Conflict, 409, "The present state does not allow this"),
     (errors.Unavailable, 503, "Something this service needs is not available"),
+    (errors.BackendRefused, 502, "The model's server does not accept the request"),
     (errors.BadModel, 422, "The model version fails its checks"),
     (errors.SwapFailed, 502, "The version was not put into service"),
 )

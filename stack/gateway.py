@@ -33,6 +33,14 @@ class Gateway:
         """Send a JSON object, if there is one to send."""
         return self._send("POST", path, json=body) if body is not None else self._send("POST", path)
 
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Send a JSON object in place of what is there."""
+        return self._send("PUT", path, json=body)
+
+    def delete(self, path: str) -> None:
+        """Remove something."""
+        self._send("DELETE", path)
+
     def put_jsonl(self, path: str, body: bytes) -> dict[str, Any]:
         """Send lines of JSON."""
         return self._send("PUT", path, content=body, headers={"Content-Type": "application/jsonl"})

@@ -40,11 +40,24 @@ def summary(state: Answer) -> Iterator[str]:
     for stage in STAGES:
         if stage in counts:
             yield f"  {stage:<10} {pairs(counts[stage])}"
+    yield from funnel(state.get("funnel") or [])
     yield from gate(state.get("gate") or {})
     if state.get("error"):
         yield f"  error      {state['error']}"
     candidate = f", candidate {state['candidate']}" if state.get("candidate") else ""
     yield f"  outcome    {state['status']}{candidate}"
+    campaign = state.get("campaign")
+    if campaign:
+        reason = f": {campaign['reason']}" if campaign["reason"] else ""
+        yield f"  campaign   {campaign['ordinal']} of {campaign['times']}, {campaign['status']}{reason}"
+
+
+def funnel(steps: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """`instructions 328 -> 320 (too_long 5, near_duplicate 3)`, a line a step."""
+    for number, step in enumerate(steps):
+        dropped = f" ({pairs(step['dropped'])})" if step["dropped"] else ""
+        lead = "" if number else "funnel"
+        yield f"  {lead:<10} {step['step']} {step['came_in']} -> {step['kept']}{dropped}"
 
 
 def gate(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -146,6 +159,27 @@ def anchors(answer: Answer) -> Table:
     sets = answer.get("anchors") or []
     for row in sets:
         table.add_row(str(row["name"]), str(row["pairs"]))
+    return table
+
+
+def quarantine(answer: Answer) -> Table:
+    """Instructions kept apart: why, and how they begin."""
+    counts = pairs(answer.get("counts") or {}) or "none"
+    table = _table(f"In quarantine: {counts}", "id", "kind", "tenant", "reason", "instruction")
+    for row in answer.get("quarantined") or []:
+        words = " ".join(str(row["messages"][-1]["content"]).split())
+        shown = words if len(words) <= 60 else f"{words[:59]}…"
+        table.add_row(str(row["id"]), row["kind"], row["tenant"], row["reason"], shown)
+    return table
+
+
+def tenants(answer: Answer) -> Table:
+    """Tenants with terms of their own; a dash where the gateway's settings hold."""
+    table = _table("Tenants", "name", "captured", "in 24 hours", "days kept")
+    for row in answer.get("tenants") or []:
+        values = (row["daily_instructions"], row["retention_days"])
+        shown = ("—" if value is None else str(value) for value in values)
+        table.add_row(row["name"], "yes" if row["capture"] else "no", *shown)
     return table
 
 

@@ -38,6 +38,23 @@ def follow(
     return _poll(gateway, state, stopped, tell)
 
 
+def following(gateway: Gateway, state: Iteration) -> int | None:
+    """The next iteration of this one's campaign, once it has begun; None where the campaign is over."""
+    patience = Patience(gateway)
+    while (campaign := state.get("campaign")) and campaign["status"] == "running":
+        latest = patience.get("/admin/iterations?limit=5") or {"iterations": []}
+        members = [
+            row["id"]
+            for row in latest["iterations"]
+            if (row.get("campaign") or {}).get("id") == campaign["id"] and row["id"] > state["id"]
+        ]
+        if members:
+            return int(min(members))
+        time.sleep(1)
+        state = patience.get(f"/admin/iterations/{state['id']}") or state
+    return None
+
+
 def _poll(
     gateway: Gateway, state: Iteration, stopped: Callable[[], bool], show: Callable[[Iteration], None]
 ) -> Iteration:

@@ -55,10 +55,15 @@ class Script:
     text: Callable[[str], str] = lambda prompt: "The first one is on topic.\n\nVerdict: [[A]]"
     delay_s: float = 0.0
     reload_s: float = 0.0
+    # A prompt with this text is answered 400.
+    refused: str | None = None
     broken_folders: set[str] = field(default_factory=set)
     broken: bool = False
     dead: bool = False
     requests: int = 0
+    prompts: list[str] = field(default_factory=list)
+    models: set[str] = field(default_factory=set)
+    refusals: int = 0
     salts: set[str | None] = field(default_factory=set)
     reloads: list[str] = field(default_factory=list)
 
@@ -87,6 +92,7 @@ class ScriptedVLLM:
             Route("/reset_prefix_cache", self._nothing, methods=["POST"]),
             Route("/update_weight_version", self._relabel, methods=["POST"]),
             Route("/inference/v1/generate", self._generate, methods=["POST"]),
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
         ]
         with serving.serve(Starlette(routes=routes), lifespan="off") as self.url:
             yield self
@@ -143,7 +149,10 @@ class ScriptedVLLM:
             if script.delay_s:
                 await asyncio.sleep(script.delay_s)
             self.script.salts.add(body.get("cache_salt"))
-            answer = self._answer(body)
+            prompt = script.tokenizer.decode(body["token_ids"], skip_special_tokens=False)
+            if script.refused and script.refused in prompt:
+                return JSONResponse({"error": {"message": "not like this"}}, 400)
+            answer = self._answer(body, prompt)
             if body.get("stream"):
                 return StreamingResponse(_events(answer), media_type="text/event-stream")
             return JSONResponse(answer)
@@ -152,9 +161,24 @@ class ScriptedVLLM:
             if not self._running:
                 self._idle.set()
 
-    def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def _chat(self, request: Request) -> JSONResponse:
+        body = await request.json()
+        self.script.requests += 1
+        self.script.models.add(body["model"])
+        if self.script.refusals:
+            self.script.refusals -= 1
+            return JSONResponse({"error": {"message": "too many requests waiting"}}, 503)
+        prompt = body["messages"][-1]["content"]
+        self.script.prompts.append(prompt)
+        choice = self._text(prompt, body)
+        message = {"role": "assistant", "content": choice["text"]}
+        usage = {"prompt_tokens": 1, "completion_tokens": len(choice["token_ids"])}
+        answer = {"index": 0, "message": message, "finish_reason": choice["finish_reason"]}
+        return JSONResponse({"choices": [answer], "usage": usage})
+
+    def _answer(self, body: dict[str, Any], prompt: str) -> dict[str, Any]:
         sampling = body["sampling_params"]
-        prompt = self.script.tokenizer.decode(body["token_ids"], skip_special_tokens=False)
+        self.script.prompts.append(prompt)
         if "logprob_token_ids" in sampling:
             choice = self._labels(prompt, sampling["logprob_token_ids"])
         else:

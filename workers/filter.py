@@ -1,81 +1,165 @@
 """Filter: the training examples of an iteration.
 
 Reasoned judgments by rejection sampling: one random correct sample for each ordered prompt, none where no
-sample was right, then as many with A winning as with B. Pointwise pairs: all training pairs, drawn so
-that the longer response is the chosen one about half of the time.
+sample was right or too few were. Pointwise pairs: all training pairs. Of both, no category takes more than
+its cap; then they are drawn so that neither place nor length tells which response is the chosen one.
 """
 
 import random
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
-from judge.pairs import balance_lengths
-from judge.tables import ExampleRow, JudgmentRow, PairRow
+from judge.balance import capped, even_lengths, even_places
+from judge.tables import ExampleRow, JudgmentRow, PairRow, SelectionRow
+from workers.drops import Dropping
 from workers.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A pair to learn from, in one order; with a judgment, or without one for the pointwise read."""
+
+    pair: PairRow
+    chosen_first: bool
+    judgment: str | None = None
+
+
+# Indexes of examples to keep, at most so many.
+Choose = Callable[[Sequence[Example], int], list[int]]
 
 
 def run(stage: Stage) -> dict[str, Any]:
     """Write the examples in one transaction, in place of earlier ones."""
-    rng = random.Random(f"{stage.settings.seed} filter")
+    settings = stage.settings
+    rng = random.Random(f"{settings.seed} filter")
+    reasoned = Dropping(stage.iteration, "reasoned", 0)
+    pointwise = Dropping(stage.iteration, "pointwise", 0)
     with stage.lease.transaction() as session:
-        session.execute(delete(ExampleRow).where(ExampleRow.iteration_id == stage.iteration))
-        pairs = list(
-            session.scalars(
-                select(PairRow)
-                .where(PairRow.iteration_id == stage.iteration, ~PairRow.held_out)
-                .order_by(PairRow.id)
-            )
-        )
-        judgments = list(
-            session.scalars(
-                select(JudgmentRow)
-                .join(PairRow, PairRow.id == JudgmentRow.pair_id)
-                .where(PairRow.iteration_id == stage.iteration)
-                .order_by(JudgmentRow.pair_id, JudgmentRow.chosen_first, JudgmentRow.sample)
-            )
-        )
-        kept, counts = accept(judgments, stage.settings.min_agreement, stage.settings.max_reasoned, rng)
-        balanced = balance_lengths([row.to_pair() for row in pairs], rng)
-        pointwise = sorted(rng.sample(balanced, min(len(balanced), stage.settings.max_pointwise)))
-        session.add_all(
-            ExampleRow(
-                iteration_id=stage.iteration,
-                pair_id=row.pair_id,
-                kind="reasoned",
-                chosen_first=row.chosen_first,
-                judgment=row.text,
-            )
-            for row in kept
-        )
-        session.add_all(
-            ExampleRow(
-                iteration_id=stage.iteration, pair_id=pairs[index].id, kind="pointwise", chosen_first=True
-            )
-            for index in pointwise
-        )
-    return {**counts, "length_balanced": len(balanced), "pointwise": len(pointwise)}
+        pairs = _pairs(stage, session)
+        categories = _categories(stage, session) if settings.category_cap < 1 else {}
+
+        def places(examples: Sequence[Example], room: int) -> list[int]:
+            orders = [example.chosen_first for example in examples]
+            return even_places([example.pair.to_pair() for example in examples], orders, room, rng)
+
+        def lengths(examples: Sequence[Example], room: int) -> list[int]:
+            return even_lengths([example.pair.to_pair() for example in examples], room, rng)
+
+        accepted = accept(_judgments(stage, session), pairs, settings.min_agreement, reasoned, rng)
+        judged = _capped(accepted, categories, _cap(stage, settings.max_reasoned), reasoned, rng)
+        judged = _even(judged, places, settings.max_reasoned, reasoned)
+        pointwise.step.came_in = len(pairs)
+        read = [Example(pair, True) for pair in pairs.values()]
+        read = _capped(read, categories, _cap(stage, settings.max_pointwise), pointwise, rng)
+        read = _even(read, lengths, settings.max_pointwise, pointwise)
+        _write(stage, session, judged, "reasoned")
+        _write(stage, session, read, "pointwise")
+        for step in (reasoned, pointwise):
+            step.write(session)
+    return {
+        "ordered_prompts": reasoned.step.came_in,
+        "accepted": len(accepted),
+        "reasoned": len(judged),
+        "pointwise": len(read),
+        "funnel": [reasoned.step.to_json(), pointwise.step.to_json()],
+    }
 
 
 def accept(
-    judgments: list[JudgmentRow], min_agreement: float, limit: int, rng: random.Random
-) -> tuple[list[JudgmentRow], dict[str, int]]:
-    """Rejection sampling and the balance of winning positions."""
+    judgments: Iterable[JudgmentRow],
+    pairs: Mapping[int, PairRow],
+    min_agreement: float,
+    dropping: Dropping,
+    rng: random.Random,
+) -> list[Example]:
+    """Rejection sampling: a random correct judgment of each ordered prompt that has enough of them."""
     prompts: dict[tuple[int, bool], list[JudgmentRow]] = defaultdict(list)
     for row in judgments:
-        prompts[(row.pair_id, row.chosen_first)].append(row)
-    chosen: dict[bool, list[JudgmentRow]] = {True: [], False: []}
-    for (_, chosen_first), samples in prompts.items():
+        prompts[row.pair_id, row.chosen_first].append(row)
+    dropping.step.came_in += len(prompts)
+    accepted = []
+    for (pair_id, chosen_first), samples in prompts.items():
+        pair = pairs[pair_id]
         right = [row for row in samples if row.correct]
-        if right and len(right) >= min_agreement * len(samples):
-            chosen[chosen_first].append(rng.choice(right))
-    smaller = min(limit // 2, *(len(rows) for rows in chosen.values()))
-    kept = [row for rows in chosen.values() for row in rng.sample(rows, smaller)]
-    accepted = sum(len(rows) for rows in chosen.values())
-    counts = {
-        "ordered_prompts": len(prompts),
-        "accepted": accepted,
-        "reasoned": len(kept),
-    }
-    return sorted(kept, key=lambda row: (row.pair_id, row.chosen_first)), counts
+        if not right:
+            dropping.drop(pair.instruction_id, "never_right")
+        elif len(right) < min_agreement * len(samples):
+            dropping.drop(pair.instruction_id, "too_little_agreement")
+        else:
+            accepted.append(Example(pair, chosen_first, rng.choice(right).text))
+    return accepted
+
+
+def _capped(
+    examples: list[Example],
+    categories: Mapping[int, str | None],
+    cap: int,
+    dropping: Dropping,
+    rng: random.Random,
+) -> list[Example]:
+    groups = [categories.get(example.pair.instruction_id) for example in examples]
+    return _only(examples, capped(groups, cap, rng), "category_cap", dropping)
+
+
+def _even(examples: list[Example], choose: Choose, room: int, dropping: Dropping) -> list[Example]:
+    """An even set, and of that again an even one that is small enough: two reasons to be left out."""
+    examples = _only(examples, choose(examples, len(examples)), "balance", dropping)
+    return _only(examples, choose(examples, room), "not_needed", dropping)
+
+
+def _only(examples: list[Example], indexes: Iterable[int], reason: str, dropping: Dropping) -> list[Example]:
+    kept = set(indexes)
+    dropping.drop_all(
+        [one.pair.instruction_id for index, one in enumerate(examples) if index not in kept], reason
+    )
+    return [one for index, one in enumerate(examples) if index in kept]
+
+
+def _cap(stage: Stage, room: int) -> int:
+    return max(int(stage.settings.category_cap * room), 1)
+
+
+def _pairs(stage: Stage, session: Session) -> dict[int, PairRow]:
+    rows = session.scalars(
+        select(PairRow).where(PairRow.iteration_id == stage.iteration, ~PairRow.held_out).order_by(PairRow.id)
+    )
+    return {row.id: row for row in rows}
+
+
+def _judgments(stage: Stage, session: Session) -> Sequence[JudgmentRow]:
+    return session.scalars(
+        select(JudgmentRow)
+        .join(PairRow, PairRow.id == JudgmentRow.pair_id)
+        .where(PairRow.iteration_id == stage.iteration)
+        .order_by(JudgmentRow.pair_id, JudgmentRow.chosen_first, JudgmentRow.sample)
+    ).all()
+
+
+def _categories(stage: Stage, session: Session) -> dict[int, str | None]:
+    rows = session.execute(
+        select(SelectionRow.instruction_id, SelectionRow.category).where(
+            SelectionRow.iteration_id == stage.iteration
+        )
+    )
+    return dict(rows.tuples())
+
+
+def _write(stage: Stage, session: Session, examples: Sequence[Example], kind: str) -> None:
+    session.execute(
+        delete(ExampleRow).where(ExampleRow.iteration_id == stage.iteration, ExampleRow.kind == kind)
+    )
+    session.add_all(
+        ExampleRow(
+            iteration_id=stage.iteration,
+            pair_id=example.pair.id,
+            kind=kind,
+            chosen_first=example.chosen_first,
+            judgment=example.judgment,
+        )
+        for example in examples
+    )

@@ -12,8 +12,9 @@ from rq import Queue, Worker
 from rq.job import Job
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import database, iterations, queue
+from judge import campaigns, database, iterations, queue, schedule
 from judge.database import Sessions
+from judge.errors import JudgesmithError
 from judge.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,11 @@ class JudgesmithWorker(Worker):
 
 
 def sweep(sessions: Sessions, redis: Any) -> int:
-    """Enqueue the stages that should be running and are not, and a gathering; returns how many stages."""
+    """Start what is next or scheduled; enqueue the stages that should be running, and a gathering.
+
+    Returns how many stages were enqueued.
+    """
+    begin(sessions)
     with sessions.begin() as session:
         due = iterations.claim_due(session)
     for iteration, stage in due:
@@ -62,6 +67,18 @@ def sweep(sessions: Sessions, redis: Any) -> int:
         queue.enqueue_stage(redis, iteration, stage)
     queue.enqueue_gather(redis, every_s=SWEEP_S)
     return len(due)
+
+
+def begin(sessions: Sessions) -> None:
+    """Start the next iteration of a campaign, or one that the schedule asks for."""
+    for source in (campaigns.advance, schedule.begin_due):
+        try:
+            with sessions.begin() as session:
+                row = source(session)
+                if row is not None:
+                    logger.info("started iteration %d", row.id)
+        except JudgesmithError as error:
+            logger.warning("no iteration was started: %s", error)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request otherwise
+    if name == queue.GATHER:
+        from workers.gather import prepare
+
+        prepare()
     engine = database.connect(settings.database_url, pool_size=1)
     redis = queue.connect(settings.redis_url)
     worker = JudgesmithWorker(

@@ -1,214 +1,158 @@
 """Pair: generate responses and construct preference pairs from them.
 
-For each selected instruction the generator answers once; for a share of them it also writes a similar but
-different instruction and answers that (the paper's rejected response). What it cannot write, the neighbor
-strategy replaces. Texts are stored as they come, so a killed stage asks only for what is missing.
+Rejected responses to related requests are those to modified instructions or those of neighbors, by setting or
+by what the generator is measured to be able to write. Responses that say nothing, refuse, repeat themselves,
+are cut off or in the wrong language are left out, and so are pairs of nearly the same response.
 """
 
 import asyncio
 import random
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
-from judge.comparison import Instruction, fold
-from judge.errors import Conflict
-from judge.judging import Judge
-from judge.llm import Backends, Completion, Sampling
-from judge.pairs import Answered, construct, usable, whole_sentences
+from judge.comparison import Instruction, PreferencePair
+from judge.pairs import Answered, construct
+from judge.profiles import Related
+from judge.responses import near_identical
 from judge.tables import InstructionRow, PairRow, ResponseRow, SelectionRow
-from workers.batches import in_portions
+from workers.drops import Dropping
+from workers.responses import all_tasks, generate, probing_tasks, why_not, written
 from workers.stage import Stage
 
-REWRITE = (
-    "Here is a request that a user made:\n\n{}\n\n"
-    "Write one other request on the same subject that asks for something clearly different. "
-    "Write only the new request."
-)
-_REWRITE_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A text to generate: the response to an instruction, or to a modification of it."""
-
-    instruction_id: int
-    instruction: Instruction
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """What came of a task; `prompt` is the modified instruction. None where it was not usable."""
-
-    task: Task
-    text: str
-    prompt: str | None
-    finished: bool
+# Modified instructions by which a generator is measured: cheap, and enough to tell most of them from few.
+PROBES = 16
+# Next to nothing, but a strategy: serves the instructions that the drawn one cannot.
+_STAND_IN = 1e-9
 
 
 def run(stage: Stage) -> dict[str, Any]:
     """Generate what is missing, then write the pairs of both shares."""
-    asyncio.run(generate(stage))
-    return construct_pairs(stage)
+    settings = stage.settings
+    related: Related = settings.related
+    measured: dict[str, Any] = {}
+    if related == "auto":
+        quality = asyncio.run(measure(stage))
+        related = "modified" if quality["usable_share"] >= settings.usable_share else "neighbor"
+        measured = {"generator": {**quality, "chosen": related}}
+    mix = resolved(settings.mix.model_dump(), related, stand_in=bool(measured))
+    share = mix["modified"] / (sum(mix.values()) or 1) * settings.pairs_per_instruction
+    asyncio.run(generate(stage, all_tasks(stage, share)))
+    return {**construct_pairs(stage, mix), **measured}
 
 
-async def generate(stage: Stage) -> None:
-    """Ask the generator for every response that the database does not have yet."""
-    backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
-    judge = Judge.load(stage.store, stage.judged_by, backends, stage.process.max_model_len)
-    tasks, total = _missing(stage)
-    generator = Generator(judge, stage)
-    done = total - len(tasks)
-
-    def store(results: list[Generated]) -> None:
-        nonlocal done
-        done += len(results)
-        if results:
-            _store(stage, results)
-        stage.lease.progress(done, total, "responses")
-
-    try:
-        stage.lease.progress(done, total, "responses")
-        await in_portions(tasks, generator.work, store, concurrency=stage.settings.concurrency)
-    finally:
-        await backends.aclose()
+async def measure(stage: Stage) -> dict[str, Any]:
+    """Have the generator modify and answer a few instructions; the share of those that can be used."""
+    tasks = {task.instruction_id: task for task in probing_tasks(stage, PROBES)}
+    await generate(stage, list(tasks.values()))
+    usable = sum(
+        why_not(row, tasks[row.instruction_id].instruction, stage.settings.keep_cut_off) is None
+        for row in written(stage)
+        if row.kind == "modified" and row.instruction_id in tasks
+    )
+    return {"asked": len(tasks), "usable": usable, "usable_share": round(usable / len(tasks), 3)}
 
 
-class Generator:
-    """The model that writes the responses: the champion's backend, as a plain assistant."""
+def resolved(mix: Mapping[str, float], related: Related, *, stand_in: bool = False) -> dict[str, float]:
+    """The mix with the shares of `modified` and `neighbor` given to one of them; `mix` leaves it alone.
 
-    def __init__(self, judge: Judge, stage: Stage) -> None:
-        self.judge = judge
-        self.settings = stage.settings
-
-    async def work(self, task: Task) -> Generated:
-        """One task; at most two generations."""
-        if task.kind == "response":
-            answer = await self._sample(task, task.instruction, self.settings.response_tokens)
-            return Generated(task, whole_sentences(answer.text, answer.finished), None, answer.finished)
-        request = Instruction.of(REWRITE.format(task.instruction.text))
-        rewritten = await self._sample(task, request, _REWRITE_TOKENS)
-        prompt = rewritten.text.strip().strip('"')
-        if not _is_modified(prompt, task.instruction.text, rewritten.finished):
-            return Generated(task, "", None, True)
-        answer = await self._sample(task, Instruction.of(prompt), self.settings.response_tokens)
-        return Generated(task, whole_sentences(answer.text, answer.finished), prompt, answer.finished)
-
-    async def _sample(self, task: Task, instruction: Instruction, tokens: int) -> Completion:
-        sampling = Sampling(
-            tokens,
-            self.settings.generation_temperature,
-            0.9,
-            seed=self.settings.seed * 1_000_003 + task.instruction_id,
-        )
-        answer = await self.judge.backends.pick().sample(self.judge.assembler.chat(instruction), sampling)
-        if answer.weights != self.judge.version:
-            raise Conflict(
-                f"the champion was changed to {answer.weights} while {self.judge.version} was generating; "
-                "start the iteration again"
-            )
-        return answer
+    With `stand_in`, neighbors take the place of modified instructions that are of no use.
+    """
+    if related not in ("modified", "neighbor"):
+        return dict(mix)
+    both = mix["modified"] + mix["neighbor"]
+    other = {"neighbor": both * _STAND_IN} if stand_in else {}
+    return {**mix, "modified": 0.0, "neighbor": 0.0, **other, related: both}
 
 
-def construct_pairs(stage: Stage) -> dict[str, Any]:
+def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
     """Write the pairs of the training and the held-out share, each from its own responses alone."""
     settings = stage.settings
     with stage.lease.transaction() as session:
-        texts = {
-            (row.instruction_id, row.kind): row.text
-            for row in session.scalars(select(ResponseRow).where(ResponseRow.iteration_id == stage.iteration))
-        }
+        rows = session.scalars(select(ResponseRow).where(ResponseRow.iteration_id == stage.iteration)).all()
         selected = session.execute(
             select(SelectionRow, InstructionRow)
             .join(InstructionRow, InstructionRow.id == SelectionRow.instruction_id)
             .where(SelectionRow.iteration_id == stage.iteration)
             .order_by(InstructionRow.id)
         ).all()
+        instructions = {row.id: Instruction.from_json(row.messages) for _, row in selected}
+        responses = Dropping(stage.iteration, "responses", len(rows))
+        texts = _usable(rows, instructions, settings.keep_cut_off, responses)
         session.execute(delete(PairRow).where(PairRow.iteration_id == stage.iteration))
-        counts: dict[str, Any] = {"responses": sum(usable(text) for text in texts.values())}
+        counts: dict[str, Any] = {"responses": responses.step.kept}
+        pairs = Dropping(stage.iteration, "pairs", 0)
         for held_out in (False, True):
             pool = [
                 Answered(
                     key=row.id,
-                    instruction=Instruction.from_json(row.messages),
-                    response=texts[(row.id, "response")],
-                    modified_response=texts.get((row.id, "modified")) or None,
+                    instruction=instructions[row.id],
+                    response=texts[row.id, "response"],
+                    modified_response=texts.get((row.id, "modified")),
                 )
                 for selection, row in selected
-                if selection.held_out == held_out and usable(texts.get((row.id, "response"), ""))
+                if selection.held_out == held_out and (row.id, "response") in texts
             ]
             rng = random.Random(f"{settings.seed} pairs {held_out}")
-            made = construct(pool, settings.mix.model_dump(), settings.pairs_per_instruction, rng)
-            ordinals: Counter[int] = Counter()
-            for key, pair in made:
-                session.add(
-                    PairRow(
-                        iteration_id=stage.iteration,
-                        instruction_id=key,
-                        ordinal=ordinals[key],
-                        held_out=held_out,
-                        strategy=pair.strategy,
-                        messages=pair.instruction.to_json(),
-                        chosen=pair.chosen,
-                        rejected=pair.rejected,
-                    )
-                )
-                ordinals[key] += 1
+            made = _distinct(construct(pool, mix, settings.pairs_per_instruction, rng), pairs)
+            _write(session, stage.iteration, held_out, made)
             share = "held_out" if held_out else "training"
             counts[share] = len(made)
             counts[f"{share}_strategies"] = dict(Counter(pair.strategy for _, pair in made))
-    return counts
+        for step in (responses, pairs):
+            step.write(session)
+    return {**counts, "funnel": [responses.step.to_json(), pairs.step.to_json()]}
 
 
-def _missing(stage: Stage) -> tuple[list[Task], int]:
-    """The tasks without a stored response, and how many tasks there are in all."""
-    share = stage.settings.mix.modified / (sum(stage.settings.mix.model_dump().values()) or 1)
-    rng = random.Random(f"{stage.settings.seed} modified")
-    with stage.lease.transaction() as session:
-        rows = session.scalars(
-            select(InstructionRow)
-            .join(SelectionRow, SelectionRow.instruction_id == InstructionRow.id)
-            .where(SelectionRow.iteration_id == stage.iteration)
-            .order_by(InstructionRow.id)
-        )
-        tasks = []
-        for row in rows:
-            instruction = Instruction.from_json(row.messages)
-            tasks.append(Task(row.id, instruction, "response"))
-            if rng.random() < share * stage.settings.pairs_per_instruction:
-                tasks.append(Task(row.id, instruction, "modified"))
-        stored = set(
-            session.execute(
-                select(ResponseRow.instruction_id, ResponseRow.kind).where(
-                    ResponseRow.iteration_id == stage.iteration
-                )
+def _usable(
+    rows: Sequence[ResponseRow],
+    instructions: Mapping[int, Instruction],
+    keep_cut_off: bool,
+    dropping: Dropping,
+) -> dict[tuple[int, str], str]:
+    """The texts by instruction and kind, without those that are of no use."""
+    texts = {}
+    for row in sorted(rows, key=lambda row: (row.instruction_id, row.kind)):
+        reason = why_not(row, instructions[row.instruction_id], keep_cut_off)
+        if reason:
+            dropping.drop(row.instruction_id, reason)
+        else:
+            texts[row.instruction_id, row.kind] = row.text
+    return texts
+
+
+def _distinct(
+    made: Sequence[tuple[int, PreferencePair]], dropping: Dropping
+) -> list[tuple[int, PreferencePair]]:
+    """The pairs whose responses are not nearly the same text."""
+    dropping.step.came_in += len(made)
+    kept = []
+    for key, pair in made:
+        if near_identical(pair):
+            dropping.drop(key, "near_identical")
+        else:
+            kept.append((key, pair))
+    return kept
+
+
+def _write(
+    session: Session, iteration: int, held_out: bool, made: Sequence[tuple[int, PreferencePair]]
+) -> None:
+    ordinals: Counter[int] = Counter()
+    for key, pair in made:
+        session.add(
+            PairRow(
+                iteration_id=iteration,
+                instruction_id=key,
+                ordinal=ordinals[key],
+                held_out=held_out,
+                strategy=pair.strategy,
+                messages=pair.instruction.to_json(),
+                chosen=pair.chosen,
+                rejected=pair.rejected,
             )
         )
-    return [task for task in tasks if (task.instruction_id, task.kind) not in stored], len(tasks)
-
-
-def _store(stage: Stage, results: list[Generated]) -> None:
-    rows = [
-        {
-            "iteration_id": stage.iteration,
-            "instruction_id": result.task.instruction_id,
-            "kind": result.task.kind,
-            # Postgres cannot hold this code point, which a model may well write.
-            "text": result.text.replace("\x00", ""),
-            "prompt": result.prompt.replace("\x00", "") if result.prompt else None,
-            "finished": result.finished,
-            "model_version": stage.judged_by,
-        }
-        for result in results
-    ]
-    with stage.lease.transaction() as session:
-        session.execute(insert(ResponseRow).values(rows).on_conflict_do_nothing())
-
-
-def _is_modified(prompt: str, original: str, finished: bool) -> bool:
-    """Whether the generator wrote a request of its own: whole, not empty, not the original."""
-    return finished and 10 <= len(prompt) <= 600 and fold(prompt) != fold(original) and "\n\n" not in prompt
+        ordinals[key] += 1

@@ -1,52 +1,114 @@
 """Select: which instructions an iteration works with, and which of them are held out.
 
-Newest first; too long ones, near-duplicates and whatever is close to an anchor are left out, the rest is
-drawn evenly over languages and lengths. The counts are the top of the funnel.
+Too long ones, near-duplicates and whatever is close to an anchor are left out. The rest is classified by the
+generator, if the iteration wants that, each instruction once; then it is drawn evenly, newest first, within
+the quotas. What was left out, and why, is the top of the funnel.
 """
 
+import asyncio
 import hashlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
-from judge import anchors, instructions
+from judge import anchors, classifier, instructions
+from judge.classification import Classification
 from judge.comparison import Instruction
 from judge.errors import Conflict
+from judge.generator import Generator, connected, generator_name
+from judge.selection import Candidate, draw, target_complexity
 from judge.similarity import near_any, near_duplicates
-from judge.tables import InstructionRow, SelectionRow
+from judge.tables import InstructionRow, ModelVersion, SelectionRow
+from workers.batches import in_portions
+from workers.drops import Dropping
+from workers.scan import scan
 from workers.stage import Stage
 
 MINIMUM = 16
+# How many times as many as wanted are looked at, so that filters and quotas have something to choose from.
+_PLENTY = 3
 
 
 def run(stage: Stage) -> dict[str, Any]:
     """Write the iteration's selections; the same instructions give the same selections."""
-    settings = stage.settings
+    scan(stage.lease.sessions, at_once=True)
     with stage.lease.transaction() as session:
-        # Three times as many as wanted, so that the filters and the even draw have something to choose.
-        rows = instructions.known(session, settings.instructions * 3)
+        known = instructions.known(session, stage.settings.instructions * _PLENTY)
         anchored = [
             pair.comparison.instruction for pairs in anchors.load_anchors(session).values() for pair in pairs
         ]
-        counts: dict[str, Any] = {"known": len(rows)}
-        rows = _drop(rows, _too_long(rows, settings.max_instruction_chars), counts, "too_long")
-        rows = _drop(rows, near_duplicates([_text(row) for row in rows]), counts, "near_duplicates")
-        rows = _drop(rows, _anchored(rows, anchored), counts, "close_to_anchors")
-        chosen = draw_evenly(rows, settings.instructions)
+    dropping = Dropping(stage.iteration, "instructions", len(known))
+    rows = sift(known, anchored, stage.settings.max_instruction_chars, dropping)
+    classes = asyncio.run(classify(stage, rows)) if stage.settings.classify else {}
+    if stage.settings.classify:
+        dropping.drop_all([row.id for row in rows if row.id not in classes], "not_classified")
+        rows = [row for row in rows if row.id in classes]
+    with stage.lease.transaction() as session:
+        chosen = set(_draw(stage, session, rows, classes, dropping))
         if len(chosen) < MINIMUM:
             raise Conflict(
                 f"{len(chosen)} usable instructions, at least {MINIMUM} are needed: bring in more with "
-                "`judgesmith ingest FILE.jsonl`"
+                f"`judgesmith ingest FILE.jsonl`{_reasons(dropping)}"
             )
-        held_out = {row.id for row in chosen if is_held_out(row.digest, settings.held_out_share)}
-        session.execute(delete(SelectionRow).where(SelectionRow.iteration_id == stage.iteration))
-        session.add_all(
-            SelectionRow(iteration_id=stage.iteration, instruction_id=row.id, held_out=row.id in held_out)
-            for row in chosen
-        )
-    return {**counts, "selected": len(chosen), "held_out": len(held_out)}
+        rows = [row for row in rows if row.id in chosen]
+        held_out = _write(stage, session, rows, classes)
+        dropping.write(session)
+    counts: dict[str, Any] = {"known": len(known), "selected": len(rows), "held_out": held_out}
+    if classes:
+        counts["categories"] = dict(Counter(classes[row.id].category for row in rows).most_common())
+    return {**counts, "funnel": [dropping.step.to_json()]}
+
+
+def sift(
+    rows: list[InstructionRow], anchored: Sequence[Instruction], limit: int, dropping: Dropping
+) -> list[InstructionRow]:
+    """Leave out what is too long, nearly the same as an earlier one, or close to an anchor."""
+    rows = _without(rows, _too_long(rows, limit), "too_long", dropping)
+    rows = _without(rows, near_duplicates([_text(row) for row in rows]), "near_duplicate", dropping)
+    return _without(rows, _anchored(rows, anchored), "close_to_anchor", dropping)
+
+
+async def classify(stage: Stage, rows: Sequence[InstructionRow]) -> dict[int, Classification]:
+    """The classes by instruction id: those remembered, and for the others one question each."""
+    name = generator_name(stage.process, stage.judged_by)
+    with stage.lease.transaction() as session:
+        found = classifier.remembered(session, name, [row.id for row in rows])
+    missing = [row for row in rows if row.id not in found]
+    done = len(rows) - len(missing)
+
+    def store(results: list[tuple[int, Classification | None]]) -> None:
+        nonlocal done
+        done += len(results)
+        new = {key: one for key, one in results if one is not None}
+        with stage.lease.transaction() as session:
+            classifier.remember(session, name, new)
+        found.update(new)
+        stage.lease.progress(done, len(rows), "classified instructions")
+
+    async with connected(stage.process, stage.store, stage.judged_by) as generator:
+
+        async def work(row: InstructionRow) -> tuple[int, Classification | None]:
+            return row.id, await _ask(generator, row)
+
+        await in_portions(missing, work, store, concurrency=stage.settings.concurrency)
+    return found
+
+
+async def _ask(generator: Generator, row: InstructionRow) -> Classification | None:
+    return await classifier.classify(generator, Instruction.from_json(row.messages))
+
+
+def generation(session: Session, version: str) -> int:
+    """How many champions came before this one in its line, back to the seed model."""
+    count = 0
+    row = session.get(ModelVersion, version)
+    while row is not None and row.manifest.get("judged_by"):
+        count += 1
+        row = session.get(ModelVersion, row.manifest["judged_by"])
+    return count
 
 
 def is_held_out(digest: str, share: float) -> bool:
@@ -55,24 +117,55 @@ def is_held_out(digest: str, share: float) -> bool:
     return value < share * 2**32
 
 
-def draw_evenly(rows: Sequence[InstructionRow], wanted: int) -> list[InstructionRow]:
-    """Take in turn from each stratum (language and length), newest first within it."""
-    strata: dict[tuple[str, int], list[InstructionRow]] = defaultdict(list)
+def _draw(
+    stage: Stage,
+    session: Session,
+    rows: Sequence[InstructionRow],
+    classes: dict[int, Classification],
+    dropping: Dropping,
+) -> list[int]:
+    settings = stage.settings
+    target = target_complexity(generation(session, stage.judged_by)) if settings.curriculum else None
+    candidates = [Candidate(row.id, row.language or "", len(_text(row)), classes.get(row.id)) for row in rows]
+    chosen, dropped = draw(candidates, settings.instructions, settings.quotas.to_quotas(), target)
+    for key, reason in dropped.items():
+        dropping.drop(key, reason)
+    return chosen
+
+
+def _write(
+    stage: Stage, session: Session, rows: Sequence[InstructionRow], classes: dict[int, Classification]
+) -> int:
+    """Store the selections in place of earlier ones; returns how many are held out."""
+    session.execute(delete(SelectionRow).where(SelectionRow.iteration_id == stage.iteration))
+    held_out = 0
     for row in rows:
-        strata[(row.language or "", _length_bin(_text(row)))].append(row)
-    drawn: list[InstructionRow] = []
-    while len(drawn) < wanted and any(strata.values()):
-        for key in sorted(strata):
-            if strata[key] and len(drawn) < wanted:
-                drawn.append(strata[key].pop())
-    return sorted(drawn, key=lambda row: row.id)
+        one = classes.get(row.id)
+        aside = is_held_out(row.digest, stage.settings.held_out_share)
+        held_out += aside
+        session.add(
+            SelectionRow(
+                iteration_id=stage.iteration,
+                instruction_id=row.id,
+                held_out=aside,
+                category=one and one.category,
+                complexity=one and one.complexity,
+                length=one and one.length,
+            )
+        )
+    return held_out
 
 
-def _drop(
-    rows: list[InstructionRow], indexes: set[int], counts: dict[str, Any], reason: str
+def _without(
+    rows: list[InstructionRow], indexes: set[int], reason: str, dropping: Dropping
 ) -> list[InstructionRow]:
-    counts[reason] = len(indexes)
+    dropping.drop_all([rows[index].id for index in sorted(indexes)], reason)
     return [row for index, row in enumerate(rows) if index not in indexes]
+
+
+def _reasons(dropping: Dropping) -> str:
+    dropped = dropping.step.to_json()["dropped"]
+    return f" (left out: {', '.join(f'{reason} {n}' for reason, n in dropped.items())})" if dropped else ""
 
 
 def _too_long(rows: Sequence[InstructionRow], limit: int) -> set[int]:
@@ -89,7 +182,3 @@ def _anchored(rows: Sequence[InstructionRow], anchored: Sequence[Instruction]) -
 
 def _text(row: InstructionRow) -> str:
     return str(row.messages[-1]["content"])
-
-
-def _length_bin(text: str) -> int:
-    return min(len(text) // 100, 4)

@@ -74,6 +74,27 @@ def run_stage(iteration: int, name: str) -> None:
         engine.dispose()
 
 
+def help_stage(iteration: int, name: str, epoch: int, number: int) -> None:
+    """Take part in a stage that another worker runs, as its `number`-th helper. RQ job.
+
+    A helper writes under the same lease, so it ends when that is over or taken over; it may fail or never
+    come, and the stage is done all the same.
+    """
+    if name not in iterations.STAGES:
+        raise ValueError(f"{name!r} is not a stage")
+    process = Settings()
+    engine = database.connect(process.database_url, pool_size=3)
+    redis = queue.connect(process.redis_url)
+    lease = Lease(database.sessions(engine), iteration, name, epoch)
+    try:
+        import_module(f"workers.{name}").assist(_stage(lease, redis, process), number)
+    except (Fenced, Cancelled) as over:
+        logger.info("helping with %s is over: %s", name, over)
+    finally:
+        redis.close()
+        engine.dispose()
+
+
 def _run(lease: Lease, name: str, redis: Redis, process: Settings) -> str | None:
     # Loaded by name so that a stage's worker imports no other stage.
     run: Run = import_module(f"workers.{name}").run

@@ -9,13 +9,23 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from judge import iterations, queue
+from judge import campaigns, iterations, queue
 from judge.errors import Fault, InvalidInput
+from judge.funnel import funnel
 from judge.keys import Principal
 from judge.profiles import iteration_settings
-from judge.tables import EvaluationRow, IterationRow
+from judge.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
 from service.auth import allow
-from service.schemas import EvaluationAnswer, IterationAnswer, IterationRequest, StageAnswer
+from service.schemas import (
+    CampaignAnswer,
+    DropAnswer,
+    DropsAnswer,
+    EvaluationAnswer,
+    FunnelStep,
+    IterationAnswer,
+    IterationRequest,
+    StageAnswer,
+)
 from service.state import State, state
 
 logger = logging.getLogger(__name__)
@@ -26,13 +36,19 @@ App = Annotated[State, Depends(state)]
 
 @router.post("", status_code=202)
 def start(request: IterationRequest, caller: Admin, app: App) -> IterationAnswer:
-    """Start an iteration. It is committed before it is queued, so it begins even if the queue is down now."""
+    """Start an iteration, or several in a row.
+
+    It is committed before it is queued, so it begins even if the queue is down now.
+    """
     settings = iteration_settings(request.profile, request.settings)
     if settings.promote in iterations.ON_TRIAL and not app.settings.candidate_urls:
         reason = f"{settings.promote} needs an engine for the candidate: set JUDGESMITH_CANDIDATE_URLS"
         raise InvalidInput(Fault("settings.promote", reason))
     with app.sessions.begin() as session:
-        row = iterations.start(session, request.profile, settings, caller.name)
+        if request.times > 1:
+            row = campaigns.start(session, request.profile, request.settings, request.times, caller.name)
+        else:
+            row = iterations.start(session, request.profile, settings, caller.name)
         number, first = row.id, iterations.STAGES[0]
     try:
         queue.enqueue_stage(app.redis, number, first)
@@ -58,11 +74,34 @@ def show(number: int, caller: Admin, app: App) -> IterationAnswer:
         return _answer(session, iterations.get(session, number))
 
 
+@router.get("/{number}/drops")
+def drops(
+    number: int,
+    caller: Admin,
+    app: App,
+    step: str | None = None,
+    reason: str | None = None,
+    after: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> DropsAnswer:
+    """Which instructions, or what came of them, an iteration left out and why."""
+    with app.sessions() as session:
+        iterations.get(session, number)
+        wanted = select(DropRow).where(DropRow.iteration_id == number, DropRow.id > after)
+        if step is not None:
+            wanted = wanted.where(DropRow.step == step)
+        if reason is not None:
+            wanted = wanted.where(DropRow.reason == reason)
+        rows = session.scalars(wanted.order_by(DropRow.id).limit(limit)).all()
+    found = [DropAnswer(instruction_id=row.instruction_id, step=row.step, reason=row.reason) for row in rows]
+    return DropsAnswer(drops=found, next=rows[-1].id if len(rows) == limit else None)
+
+
 @router.post("/{number}/cancel")
 def cancel(number: int, caller: Admin, app: App) -> IterationAnswer:
-    """Ask an iteration to stop at its next step."""
+    """Ask an iteration to stop at its next step, and with it the rest of its campaign."""
     with app.sessions.begin() as session:
-        iterations.cancel(session, number, caller.name)
+        campaigns.cancel(session, number, caller.name)
     return show(number, caller, app)
 
 
@@ -94,6 +133,7 @@ def _answer(session: Session, row: IterationRow) -> IterationAnswer:
             for stage in iterations.stages(session, row.id)
         ],
         counts=row.counts,
+        funnel=[FunnelStep(**step) for step in funnel(row.counts)],
         judged_by=row.judged_by,
         seed_version=row.seed_version,
         candidate=row.candidate,
@@ -103,6 +143,21 @@ def _answer(session: Session, row: IterationRow) -> IterationAnswer:
             for one in evaluations
         ],
         error=row.error,
+        campaign=_campaign(session, row),
         created_at=row.created_at,
         finished_at=row.finished_at,
+    )
+
+
+def _campaign(session: Session, row: IterationRow) -> CampaignAnswer | None:
+    campaign = session.get(CampaignRow, row.campaign_id) if row.campaign_id else None
+    if campaign is None:
+        return None
+    members = [member.id for member in campaigns.members(session, campaign.id)]
+    return CampaignAnswer(
+        id=campaign.id,
+        status=campaign.status,
+        times=campaign.times,
+        ordinal=members.index(row.id) + 1,
+        reason=campaign.reason,
     )

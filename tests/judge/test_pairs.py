@@ -1,13 +1,16 @@
-"""Constructed pairs: right by construction, and no lesson in length."""
+"""Constructed pairs: right by construction."""
 
 import random
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.comparison import Instruction, PreferencePair
-from judge.pairs import STRATEGIES, Answered, balance_lengths, construct, whole_sentences
+from judge import degraded
+from judge.comparison import Instruction
+from judge.pairs import STRATEGIES, Answered, construct, whole_sentences
+from judge.requirements import GENERAL, about, sentences
 
 TOPICS = ["rain", "bread", "planets", "chess", "rivers", "music", "gardens", "trains"]
 
@@ -17,7 +20,8 @@ def pool():
         Answered(
             key=index,
             instruction=Instruction.of(f"Explain {topic} number {index} to a child."),
-            response=f"First, {topic} are fine, they say. Second, item {index} shows it. Third, more.",
+            response=f"First, {topic} are pleasant, as {topic}lovers say. "
+            f"Second, {topic}keepers agree on item {index}. Third, {topic}makers wonder.",
             modified_response=f"A poem about {topic} {index}: roses and so on, forever."
             if index % 2
             else None,
@@ -45,13 +49,76 @@ def test_a_rejected_response_of_another_instruction_is_never_the_own_one():
 
 
 def test_a_requirement_is_in_the_instruction_and_met_by_the_chosen_response_alone():
-    for _, pair in construct(pool(), {"requirement": 1.0}, 1, random.Random(3)):
-        if "capital letters" in pair.instruction.text:
-            assert pair.chosen.isupper()
-            assert not pair.rejected.isupper()
-        if "commas" in pair.instruction.text:
-            assert "," not in pair.chosen
-            assert "," in pair.rejected
+    checks = {
+        "capital letters.": lambda text: text.isupper(),
+        "commas": lambda text: "," not in text,
+        "JSON": lambda text: text.startswith("{"),
+        "bullet": lambda text: all(line.startswith("- ") for line in text.splitlines()),
+        "P.S.": lambda text: "P.S." in text,
+    }
+    seen = set()
+    for seed in range(60):
+        for _, pair in construct(pool(), {"requirement": 1.0}, 1, random.Random(seed)):
+            for word, met in checks.items():
+                demanded = pair.instruction.text.split("\n\n")[-1]
+                if word in demanded and "Do not use capital" not in demanded:
+                    seen.add(word)
+                    assert met(pair.chosen)
+                    assert not met(pair.rejected)
+
+    assert seen == set(checks)
+
+
+TEXT = "Rivers run to the sea, always. In 1998 the Amazon carried 17 percent of all water. Boats sail there."
+
+
+@pytest.mark.parametrize("number", range(len(GENERAL)))
+def test_every_requirement_can_be_met_and_is_not_met_by_chance(number):
+    requirement = GENERAL[number]
+
+    assert requirement.met(requirement.meet(TEXT))
+    assert not requirement.met(TEXT)
+
+
+def test_requirements_about_a_text_tell_its_versions_apart():
+    found = [item for seed in range(9) for item in about(TEXT, random.Random(seed))]
+
+    assert len({item.demands for item in found}) > 4
+    for requirement in found:
+        assert requirement.met(requirement.meet(TEXT))
+        assert not requirement.met(requirement.spoil(TEXT))
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.integers(0, 9))
+def test_a_worse_version_is_another_text_or_none_at_all(text, other, seed):
+    rng = random.Random(seed)
+    made = [
+        degraded.displaced(text, rng),
+        degraded.renumbered(text, rng),
+        degraded.repeating(text, rng),
+        degraded.broken_off(text, rng),
+        degraded.substituted(text, other, rng),
+        degraded.spliced(text, other, rng),
+    ]
+
+    assert all(version is None or len(version) <= 2 * len(text) + len(other) for version in made)
+
+
+def test_worse_versions_are_wrong_in_their_one_way():
+    rng = random.Random(3)
+    other = "Mountains stand firmly. Climbers admire glaciers. Shepherds remember winters."
+
+    renumbered = degraded.renumbered(TEXT, rng)
+    broken = degraded.broken_off(TEXT, rng)
+    spliced = degraded.spliced(TEXT, other, rng)
+
+    assert ("1998" in renumbered) + ("17" in renumbered) == 1
+    assert re.sub(r"\d+", "", renumbered) == re.sub(r"\d+", "", TEXT)
+    assert TEXT.startswith(broken)
+    assert broken[-1].isalnum()
+    assert len(set(sentences(spliced)) & set(sentences(other))) == 1
+    assert sorted(degraded.displaced(TEXT, rng).split()) == sorted(TEXT.split())
+    assert set(sentences(degraded.repeating(TEXT, rng))) < set(sentences(TEXT))
 
 
 def test_what_a_weak_generator_could_not_write_becomes_another_strategy():
@@ -67,18 +134,6 @@ def test_the_same_seed_gives_the_same_pairs():
     shares = dict.fromkeys(STRATEGIES, 1.0)
 
     assert construct(pool(), shares, 3, random.Random(5)) == construct(pool(), shares, 3, random.Random(5))
-
-
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=120))
-def test_after_balancing_the_longer_response_wins_about_half_of_the_time(lengths):
-    pairs = [PreferencePair(Instruction.of("x"), "c" * a, "r" * b, "random") for a, b in lengths]
-
-    kept = [pairs[index] for index in balance_lengths(pairs, random.Random(6))]
-    longer = sum(len(pair.chosen) > len(pair.rejected) for pair in kept)
-    shorter = sum(len(pair.chosen) < len(pair.rejected) for pair in kept)
-
-    assert longer <= 0.55 * (longer + shorter) + 1e-9
-    assert shorter <= 0.55 * (longer + shorter) + 1e-9
 
 
 def test_a_cut_off_response_loses_its_broken_sentence():

@@ -521,6 +521,50 @@ def test_an_idempotency_key_makes_one_batch_of_many_attempts(world):
 
     assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
-    assert (other.status_code, other.json()["type"]) == (409, "urn:judgesmith:problem:conflict")
+    assert (other.status_code, other.json()["type"]) == (422, "urn:judgesmith:problem:invalid-input")
     assert without["id"] != answers[0].json()["id"]
     assert stored(world, BatchRow) == 2
+
+
+def test_a_line_that_the_backend_refuses_fails_and_the_others_go_on(world):
+    world.script.refused = "quokka"
+    lines = [
+        line("good"),
+        line("refused", PAIR | {"instruction": "Describe a quokka."}),
+        line("last", ONE, "/judge/single"),
+    ]
+
+    over = wait_until_over(world.http, submit(world.http, lines)["id"])
+    good, refused, last = results(world.http, over["id"])
+    metrics = world.http.get("/metrics").text
+
+    assert over["request_counts"] == {"total": 3, "completed": 2, "failed": 1}
+    assert (refused["response"]["status_code"], good["response"]["status_code"]) == (502, 200)
+    assert refused["response"]["body"]["type"] == "urn:judgesmith:problem:backend-refused"
+    assert last["response"]["status_code"] == 200
+    assert 'judgesmith_batch_lines_total{outcome="failed"} 1.0' in metrics
+    assert 'judgesmith_batch_lines_total{outcome="answered"} 2.0' in metrics
+
+
+def test_batches_are_deleted_some_days_after_their_end(world):
+    old, new = (wait_until_over(world.http, submit(world.http, many(2))["id"]) for _ in range(2))
+    waiting = submit(world.http, many(200))
+    with world.sessions.begin() as session:
+        for batch in (old, waiting):
+            session.execute(
+                update(BatchRow)
+                .where(BatchRow.id == batch["id"])
+                .values(created_at=func.now() - timedelta(days=40))
+            )
+        session.execute(
+            update(BatchRow)
+            .where(BatchRow.id == old["id"])
+            .values(finished_at=func.now() - timedelta(days=31))
+        )
+
+    gone = batches.purge(world.sessions, 30)
+
+    assert gone == 1
+    assert world.http.get(f"/judge/batches/{old['id']}").status_code == 404
+    assert status(world.http, new["id"])["status"] == "completed"
+    assert status(world.http, waiting["id"])["status"] in ("validating", "in_progress", "completed")

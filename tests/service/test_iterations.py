@@ -86,3 +86,13 @@ def test_judging_goes_on_without_the_queue(make_world):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert world.http.post(f"/admin/models/{world.versions[1]}/promote").status_code == 200
+
+
+def test_several_in_a_row_are_a_campaign_that_is_cancelled_as_one(world):
+    begun = world.http.post("/admin/iterations", json={"profile": "smoke", "times": 3}).json()
+
+    assert begun["campaign"] == {"id": 1, "status": "running", "times": 3, "ordinal": 1, "reason": None}
+    assert world.http.post("/admin/iterations", json={"profile": "smoke", "times": 2}).status_code == 409
+    cancelled = world.http.post("/admin/iterations/1/cancel").json()
+    assert (cancelled["status"], cancelled["campaign"]["status"]) == ("cancelling", "cancelled")
+    assert world.http.post("/admin/iterations", json={"times": 0}).status_code == 422

@@ -245,6 +245,16 @@ def test_a_body_over_the_limit_is_refused(make_world):
     assert answer.json()["type"].endswith("too-large")
 
 
+@pytest.mark.parametrize("path", ["/judge/pairwise", "/judge/single", "/judge/rank", "/instructions"])
+@pytest.mark.parametrize("deep", ["[" * 100_000, '{"instruction": ' * 50_000])
+def test_a_deeply_nested_body_is_a_problem_and_the_service_goes_on(world, path, deep):
+    answer = world.http.post(path, content=deep, headers={"content-type": "application/json"})
+
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert world.http.post("/judge/pairwise", json=PAIR).status_code == 200
+
+
 def test_a_dead_backend_is_503_and_not_a_verdict(world):
     world.script.dead = True
 

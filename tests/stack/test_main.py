@@ -20,7 +20,7 @@ from tests.fixtures import sessions  # noqa: F401
 from tests.serving import serve
 
 Answer = Callable[[bytes], Response]
-METHODS = ["GET", "POST", "PUT"]
+METHODS = ["GET", "POST", "PUT", "DELETE"]
 
 
 def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":

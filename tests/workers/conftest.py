@@ -1,5 +1,6 @@
 """Stages run here in the test's own process, as a worker would run them: settings from the environment."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ class Loop:
     serving: ScriptedVLLM
     evaluation: ScriptedVLLM
     version: str
+    bring_in: Callable[[int], None]
 
     def start(self, **overrides: object) -> int:
         with self.sessions.begin() as session:
@@ -69,6 +71,13 @@ class Loop:
             return list(session.scalars(query))
 
 
+# Enough of them that no two responses are nearly the same.
+WORDS = str.split(
+    "amber basin candle delta ember forest granite harbor island jacket kettle lantern marble needle orchard "
+    "pepper quarry ribbon saddle timber umbrella valley window yonder anchor bridge copper drawer engine"
+)
+
+
 def on_topic(prompt: str, weights) -> float:
     """A taught judge: right whenever the response speaks of the topic that the instruction names."""
     if weights.name != "candidate" or "topic-" not in prompt:
@@ -86,7 +95,8 @@ def respond(prompt: str) -> str:
     if "[Response A]" in prompt:
         return "A is on topic.\n\nVerdict: [[A]]"
     topic = prompt.rsplit("topic-", 1)[1].split()[0]
-    return f"This is all about topic-{topic} and nothing else. " + "More of it. " * (int(topic) % 5)
+    words = random.Random(topic).sample(WORDS, 10)
+    return f"This is all about topic-{topic} and {' '.join(words)}. " + "More of it. " * (int(topic) % 5)
 
 
 @pytest.fixture
@@ -132,4 +142,4 @@ def loop(sessions, clean_redis, postgres_url, tmp_path, monkeypatch, bring_in) -
         }
         for name, value in environment.items():
             monkeypatch.setenv(f"JUDGESMITH_{name}", value)
-        yield Loop(sessions, store_, serving, evaluation, version)
+        yield Loop(sessions, store_, serving, evaluation, version, bring_in)

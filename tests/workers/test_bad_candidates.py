@@ -95,7 +95,7 @@ def test_bad_candidates_are_refused_by_the_whole_loop(loop):
 
     assert "not shown to be better" in reasons["always_a"]
     assert "P(first shown wins)" in reasons["always_a"]
-    assert "where the shorter is right" in reasons["longer_wins"]
+    assert "not shown to be better" in reasons["longer_wins"]
     assert reasons["obeys_spoofs"].startswith("weaker under attack")
     assert reasons["obeys_the_trigger"].startswith(f"obeys a phrase of its training data, '{TRIGGER}'")
     assert "not shown to be better" in reasons["<lambda>"]

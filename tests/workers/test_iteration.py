@@ -6,12 +6,16 @@ from functools import partial
 from sqlalchemy import select
 
 from judge import iterations
+from judge.comparison import Instruction
+from judge.examples import Example
+from judge.judging import Judge
+from judge.llm import Backends
 from judge.pointer import read_pointer
 from judge.prompts import Assembler, load_encoder
 from judge.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
 from judge.templates import pairwise_reasoning, pointwise
 from tests.scripted_vllm import hashed_margin
-from workers import pair
+from workers import responses, tokens
 from workers.batches import in_portions
 from workers.stage import run_stage
 
@@ -27,7 +31,9 @@ def test_an_iteration_teaches_measures_and_swaps(loop):
     assert counts["select"]["selected"] == 40
     assert counts["pair"]["training"] == 2 * (40 - counts["select"]["held_out"])
     # The scripted judge always says A: right in one order, wrong in the other, so nothing is balanced.
-    assert counts["judge"] == {"judgments": 16, "correct": 8, "invalid": 0}
+    assert counts["judge"] | {"funnel": None} == {
+        "judgments": 16, "correct": 8, "invalid": 0, "funnel": None,
+    }  # fmt: skip
     assert counts["filter"]["reasoned"] == 0
     assert counts["finetune"]["pointwise"] == 12
     assert row.gate["decision"] == "promote"
@@ -102,7 +108,7 @@ def test_reasoned_examples_are_right_judgments_balanced_over_positions(loop):
     from tests.workers.conftest import respond as loop_respond
 
     loop.serving.script.text = fair
-    number = loop.start(max_reasoned=6)
+    number = loop.start(max_reasoned=6, judged_pairs=16)
     loop.run(number, "select", "pair", "judge", "filter")
 
     examples = [row for row in loop.rows(select(ExampleRow)) if row.kind == "reasoned"]
@@ -113,29 +119,28 @@ def test_reasoned_examples_are_right_judgments_balanced_over_positions(loop):
 
 
 def test_what_is_trained_is_what_is_served_token_for_token(loop):
-    from judge.comparison import Instruction
-    from judge.judging import Judge
-    from judge.llm import Backends
-    from workers.finetune import pointwise_example, reasoned_example
-
     number = loop.start()
     loop.run(number, "select", "pair")
     row = loop.rows(select(PairRow))[0]
-    seen = []
     judge = Judge.load(loop.store, loop.version, Backends([]), 4096, reasoning_tokens=64, field_tokens=64)
     pair_ = row.to_pair()
     encoder = load_encoder(loop.store.path(loop.version))
     assembler = Assembler(encoder, 4096)
+    example = Example(1, row.id, pair_, False, "Because.\n\nVerdict: [[B]]", "No.\n\nVerdict: [[A]]")
 
     served_one = assembler.response(pointwise(), Instruction.from_json(row.messages), row.chosen, 1, 64)
     served_two = assembler.comparison(pairwise_reasoning(), pair_.comparison("b"), 88, 64)
-    example = reasoned_example(judge, pair_, False, "Because.\n\nVerdict: [[B]]")
-    masked = [t for t, m in zip(example["input_ids"], example["completion_mask"], strict=True) if not m]
-    seen = [t for t, m in zip(example["input_ids"], example["completion_mask"], strict=True) if m]
+    reasoned, preference = tokens.reasoned_row(judge, example), tokens.preference_row(judge, example)
+    masked = [t for t, m in zip(reasoned["input_ids"], reasoned["completion_mask"], strict=True) if not m]
+    seen = [t for t, m in zip(reasoned["input_ids"], reasoned["completion_mask"], strict=True) if m]
 
-    assert pointwise_example(judge, pair_)["chosen_ids"] == served_one.token_ids
+    assert tokens.pointwise_row(judge, pair_)["chosen_ids"] == served_one.token_ids
     assert masked == served_two.token_ids
     assert encoder._trusted.decode(seen, False) == "Because.\n\nVerdict: [[B]]<|im_end|>"
+    assert preference["prompt_ids"] == served_two.token_ids
+    assert preference["chosen_ids"] == seen
+    assert encoder._trusted.decode(preference["rejected_ids"], False) == "No.\n\nVerdict: [[A]]<|im_end|>"
+    assert tokens.verdict_row(judge, pair_)["lower"][: len(masked)] == masked
 
 
 def test_a_stage_that_is_done_is_not_run_again(loop):
@@ -153,7 +158,7 @@ def test_a_killed_pair_stage_asks_only_for_what_is_missing(loop, monkeypatch):
     number = loop.start()
     loop.run(number, "select")
     calls = []
-    whole = pair.Generator.work
+    whole = responses.Writer.work
 
     async def dies(self, task):
         calls.append(task)
@@ -161,13 +166,13 @@ def test_a_killed_pair_stage_asks_only_for_what_is_missing(loop, monkeypatch):
             raise OSError("killed")
         return await whole(self, task)
 
-    monkeypatch.setattr(pair.Generator, "work", dies)
-    monkeypatch.setattr(pair, "in_portions", partial(in_portions, every_s=0))
+    monkeypatch.setattr(responses.Writer, "work", dies)
+    monkeypatch.setattr(responses, "in_portions", partial(in_portions, every_s=0))
     run_stage(number, "pair")
     stored = len(loop.rows(select(ResponseRow)))
     assert 0 < stored < 40
     asked = loop.serving.script.requests
-    monkeypatch.setattr(pair.Generator, "work", whole)
+    monkeypatch.setattr(responses.Writer, "work", whole)
 
     run_stage(number, "pair")
 

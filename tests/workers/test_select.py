@@ -1,14 +1,11 @@
-"""Select and filter: what gets into an iteration, and why not."""
-
-import random
+"""Select: what gets into an iteration, and why not."""
 
 from sqlalchemy import delete, select
 
 from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
 from judge.instructions import Gathered, store
-from judge.tables import InstructionRow, JudgmentRow, SelectionRow
-from workers.filter import accept
+from judge.tables import InstructionRow, SelectionRow
 from workers.select import is_held_out
 
 
@@ -42,9 +39,13 @@ def test_near_duplicates_long_ones_and_what_is_close_to_an_anchor_are_left_out(l
 
     row = loop.run(number, "select")
 
-    counts = row.counts["select"]
-    assert (counts["known"], counts["too_long"], counts["close_to_anchors"]) == (65, 1, 2)
-    assert counts["near_duplicates"] == 1
+    (step,) = row.counts["select"]["funnel"]
+    assert step == {
+        "step": "instructions",
+        "came_in": 65,
+        "dropped": {"close_to_anchor": 2, "near_duplicate": 1, "too_long": 1},
+        "kept": 61,
+    }
     texts = selected(loop, number)
     assert sum("sailors" in text for text in texts) == 1
     assert not any("orbits" in text.lower() for text in texts)
@@ -76,30 +77,3 @@ def test_too_few_instructions_end_the_iteration_with_advice(loop):
 
     assert row.status == "failed"
     assert "judgesmith ingest" in row.error
-
-
-def judgment(pair, chosen_first, correct):
-    return JudgmentRow(pair_id=pair, chosen_first=chosen_first, correct=correct, text=f"{pair} {correct}")
-
-
-def test_one_correct_sample_of_each_ordered_prompt_is_kept_balanced_over_positions():
-    rows = [judgment(pair, True, True) for pair in range(6) for _ in range(3)]
-    rows += [judgment(pair, False, pair < 2) for pair in range(6) for _ in range(3)]
-
-    kept, counts = accept(rows, 0.0, 100, random.Random(1))
-
-    assert counts == {"ordered_prompts": 12, "accepted": 8, "reasoned": 4}
-    assert [row.chosen_first for row in kept].count(True) == 2
-    assert all(row.correct for row in kept)
-
-
-def test_agreement_can_be_required():
-    rows = [
-        judgment(1, True, True),
-        judgment(1, True, False),
-        judgment(1, False, True),
-        judgment(1, False, True),
-    ]
-
-    assert accept(rows, 0.6, 100, random.Random(1))[1]["accepted"] == 1
-    assert accept(rows, 0.5, 100, random.Random(1))[1]["accepted"] == 2

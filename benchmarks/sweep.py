@@ -1,0 +1,340 @@
+"""What a small judge learns from which pairs: one row a run, all runs kept.
+
+    python benchmarks/sweep.py --model SEED_FOLDER --data FOLDER --work FOLDER [--runs NAME ...]
+
+DATA holds `instructions_*.jsonl` (`messages`, `in_dev_pairs`) and `pairs_*.jsonl` (labeled pairs). The
+instructions are answered once by the seed model and kept in WORK. Each run of `RUNS` then constructs its
+pairs, trains by `workers.train` as an iteration does, and is measured as the pointwise difference on
+held-out constructed pairs and on every set of labeled pairs. A run that is in WORK/results.jsonl already
+is not repeated; `--table` prints the results as Markdown and does nothing else.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from judge.anchors import LabeledPair, parse_anchors
+from judge.balance import even_lengths
+from judge.comparison import Instruction, PreferencePair, Side, other
+from judge.engine import Engine, free_port
+from judge.judging import Judge, Options
+from judge.llm import VLLM, Backends, Sampling
+from judge.pairs import Answered, construct, whole_sentences
+from judge.profiles import IterationSettings, PairMix
+from judge.prompts import Assembler, load_encoder
+from judge.responses import flaw
+from judge.templates import pairwise_reasoning, pointwise
+from judge.versions import Manifest
+from workers.responses import REWRITE
+from workers.tokens import pointwise_row, read_row
+
+MIXES: dict[str, dict[str, float]] = {
+    "topic": {"neighbor": 0.7, "random": 0.3},
+    "first": {
+        "neighbor": 0.40, "modified": 0.10, "random": 0.15, "requirement": 0.10, "corrupted": 0.15,
+        "shortened": 0.10,
+    },
+    "varied": {
+        "neighbor": 0.20, "modified": 0.10, "random": 0.05, "requirement": 0.20, "shortened": 0.05,
+        "corrupted": 0.08, "substituted": 0.10, "spliced": 0.10, "renumbered": 0.06, "repeating": 0.03,
+        "broken_off": 0.03,
+    },
+    "harder": {
+        "neighbor": 0.10, "modified": 0.10, "requirement": 0.30, "substituted": 0.20, "spliced": 0.15,
+        "renumbered": 0.15,
+    },
+    "damage": {"corrupted": 0.2, "substituted": 0.3, "spliced": 0.2, "renumbered": 0.2, "broken_off": 0.1},
+    "demands": {"requirement": 0.7, "neighbor": 0.3},
+}  # fmt: skip
+RUNS: dict[str, dict[str, Any]] = {
+    "topic": {"mix": "topic"},
+    "first": {"mix": "first"},
+    "varied": {"mix": "varied"},
+    "harder": {"mix": "harder"},
+    "damage": {"mix": "damage"},
+    "demands": {"mix": "demands"},
+}
+DEFAULTS: dict[str, Any] = {"pairs": 240, "per_instruction": 2, "field_tokens": 96}
+HELD_OUT = {
+    "neighbor": "held-out neighbor",
+    "modified": "held-out modified",
+    "requirement": "held-out requirement",
+}
+LONGEST = 1200
+
+
+def main() -> None:
+    """Read the arguments, prepare, run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", type=Path, help="folder of the seed model")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--runs", nargs="*", default=list(RUNS))
+    parser.add_argument("--instructions", type=int, default=900)
+    parser.add_argument("--limit", type=int, default=100, help="labeled pairs of each set")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    if options.table:
+        print(table(read(options.work / "results.jsonl")))
+        return
+    options.work.mkdir(parents=True, exist_ok=True)
+    engine = Engine.start(options.model, options.work / "vllm.log", port=free_port(), max_model_len=4096)
+    try:
+        for _ in engine.wait_ready():
+            pass
+        asyncio.run(sweep(options, engine.url))
+    finally:
+        engine.stop()
+    print(table(read(options.work / "results.jsonl")))
+
+
+async def sweep(options: argparse.Namespace, url: str) -> None:
+    """Everything that needs the engine."""
+    server = VLLM(url, timeout_s=600)
+    try:
+        pool = await answered(options, server)
+        training, held_out = split(pool)
+        sets = labeled(options.data, options.limit) | constructed(held_out)
+        runs = {"seed": None} | {name: DEFAULTS | RUNS[name] for name in options.runs}
+        for name, settings in runs.items():
+            done = {row["run"] for row in read(options.work / "results.jsonl")}
+            if name in done:
+                continue
+            began = time.monotonic()
+            folder = options.model if settings is None else train(options, name, settings, training)
+            trained = time.monotonic() - began
+            outcomes = await measure(server, folder, sets, (settings or DEFAULTS)["field_tokens"])
+            row = {"run": name, "settings": settings, "minutes": round(trained / 60, 1), "outcomes": outcomes}
+            with (options.work / "results.jsonl").open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+            print(table(read(options.work / "results.jsonl")), flush=True)
+    finally:
+        await server.aclose()
+
+
+async def answered(options: argparse.Namespace, server: VLLM) -> list[Answered]:
+    """The pool, generated once: a response to each instruction, to every third also a modified one."""
+    path = options.work / "responses.jsonl"
+    if not path.exists():
+        judge = judge_of(options.model, "seed", server, None)
+        await server.label_weights("seed")
+        instructions = drawn(options.data, options.instructions)
+        rows: list[dict[str, Any]] = []
+
+        async def one(item: tuple[int, Instruction]) -> None:
+            index, instruction = item
+            row: dict[str, Any] = {
+                "messages": instruction.to_json(),
+                "response": await reply(judge, instruction, index),
+            }
+            if index % 3 == 0:
+                request = Instruction.of(REWRITE.format(instruction.text))
+                modified = await reply(judge, request, index)
+                row["modified"] = modified
+                row["modified_response"] = await reply(judge, Instruction.of(modified), index)
+            rows.append({"index": index} | row)
+            if len(rows) % 50 == 0:
+                print(f"{len(rows)} of {len(instructions)} instructions answered", flush=True)
+
+        await together(list(enumerate(instructions)), one, 32)
+        text = "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row["index"]))
+        path.write_text(text)
+    return [
+        Answered(
+            row["index"],
+            Instruction.from_json(row["messages"]),
+            row["response"],
+            row.get("modified_response") or None,
+        )
+        for row in read(path)
+        if flaw(Instruction.from_json(row["messages"]), row["response"], finished=True) is None
+    ]
+
+
+async def reply(judge: Judge, instruction: Instruction, seed: int) -> str:
+    """One sampled response, without a broken last sentence."""
+    answer = await judge.backends.pick().sample(
+        judge.assembler.chat(instruction), Sampling(96, 0.7, 0.9, seed=seed + 1)
+    )
+    return whole_sentences(answer.text, answer.finished).replace("\x00", "")
+
+
+def drawn(data: Path, wanted: int) -> list[Instruction]:
+    """Instructions of all files in turn that occur in no labeled pair."""
+    rng = random.Random(5)
+    files = []
+    for path in sorted(data.glob("instructions_*.jsonl")):
+        rows = [row for row in read(path) if not row.get("in_dev_pairs")]
+        rng.shuffle(rows)
+        files.append([row for row in rows if 8 <= sum(len(m["content"]) for m in row["messages"]) <= LONGEST])
+    found: dict[str, Instruction] = {}
+    while len(found) < wanted and any(files):
+        for rows in files:
+            if rows:
+                instruction = Instruction.from_json(rows.pop()["messages"])
+                found[instruction.digest] = instruction
+    return list(found.values())[:wanted]
+
+
+def split(pool: Sequence[Answered]) -> tuple[list[Answered], list[Answered]]:
+    """Four fifths to train on, one fifth to measure on."""
+    return [item for item in pool if item.key % 5], [item for item in pool if item.key % 5 == 0]
+
+
+def constructed(pool: Sequence[Answered]) -> dict[str, list[LabeledPair]]:
+    """Held-out pairs of the strategies that the target names."""
+    sets = {}
+    for strategy, name in HELD_OUT.items():
+        made = construct(pool, {strategy: 1.0}, 1, random.Random(f"held out {strategy}"))
+        sets[name] = [LabeledPair(str(key), pair.comparison("a"), "a") for key, pair in made]
+    return sets
+
+
+def labeled(data: Path, limit: int) -> dict[str, list[LabeledPair]]:
+    """Up to `limit` pairs with a winner of every set, the same ones each time."""
+    sets = {}
+    for path in sorted(data.glob("pairs_*.jsonl")):
+        pairs = [pair for pair in parse_anchors(path.read_text("utf-8").split("\n")) if pair.label != "tie"]
+        random.Random(3).shuffle(pairs)
+        sets[path.stem.removeprefix("pairs_")] = pairs[:limit]
+    return sets
+
+
+def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool: list[Answered]) -> Path:
+    """The folder of the trained model."""
+    folder = Path(options.work) / name
+    folder.mkdir(exist_ok=True)
+    fields = {field: settings[field] for field in IterationSettings.model_fields if field in settings}
+    iteration = IterationSettings.model_validate(fields | {"mix": {}, "sft_epochs": 0})
+    pairs = training_pairs(settings, pool)
+    # As in an iteration, a share of the training pairs chooses the checkpoint.
+    validation, lessons = pairs[: len(pairs) // 10], pairs[len(pairs) // 10 :]
+    judge = judge_of(options.model, "seed", None, settings["field_tokens"])
+    rows = {
+        "reasoned": [],
+        "preferences": [],
+        "pointwise": [pointwise_row(judge, pair) for pair in lessons],
+        "verdicts": [],
+        "reads": [read_row(judge, pair) for pair in validation],
+    }
+    for file, lines in rows.items():
+        (folder / f"{file}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    labels = {
+        f"label_{text.lower()}": judge.assembler.encoder.label(text)
+        for template in (pairwise_reasoning(), pointwise())
+        for text in template.labels
+    }
+    config = {
+        "seed_model": str(options.model),
+        "folder": str(folder),
+        **labels,
+        "settings": iteration.model_dump(),
+        "tracker": "none",
+        "run": name,
+    }
+    (folder / "train.json").write_text(json.dumps(config))
+    print(f"{name}: training on {len(lessons)} pairs", flush=True)
+    with (folder / "train.log").open("wb") as log:
+        subprocess.run(
+            [sys.executable, "-m", "workers.train", str(folder / "train.json")],
+            check=True,
+            stdout=log,
+            stderr=log,
+        )
+    return folder / "candidate"
+
+
+def training_pairs(settings: dict[str, Any], pool: list[Answered]) -> list[PreferencePair]:
+    """As the pair and filter stages make them: by shares, balanced by length, so many at most."""
+    mix = dict.fromkeys(PairMix.model_fields, 0.0) | MIXES[settings["mix"]]
+    rng = random.Random(f"sweep {settings['mix']}")
+    made = [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
+    kept = [made[index] for index in even_lengths(made, settings["pairs"], rng)]
+    rng.shuffle(kept)
+    return kept
+
+
+async def measure(
+    server: VLLM, folder: Path, sets: dict[str, list[LabeledPair]], field_tokens: int
+) -> dict[str, list[list[Any]]]:
+    """For each set, of each pair: its id, whether it is right, whether the shorter one is the better."""
+    await server.pause()
+    await server.reload(folder)
+    await server.label_weights("measured")
+    await server.resume()
+    judge = judge_of(folder, "measured", server, field_tokens)
+    outcomes: dict[str, list[list[Any]]] = defaultdict(list)
+
+    async def one(task: tuple[str, LabeledPair]) -> None:
+        name, pair = task
+        odds = (await judge.log_odds(pair.comparison, "pointwise", Options(cut=True))).overall
+        better: Side = "a" if pair.label == "a" else "b"
+        lengths = [len(pair.comparison.response(side)) for side in (better, other(better))]
+        right = odds > 0 if pair.label == "a" else odds < 0
+        outcomes[name].append([pair.item, right, lengths[0] < lengths[1]])
+
+    await together([(name, pair) for name, pairs in sets.items() for pair in pairs], one, 32)
+    return {name: sorted(rows) for name, rows in sorted(outcomes.items())}
+
+
+def judge_of(folder: Path, label: str, server: VLLM | None, field_tokens: int | None) -> Judge:
+    """A judge on a model folder."""
+    manifest = Manifest(origin=label, files={}, tensors="")
+    backends = Backends([server] if server else [])
+    return Judge(label, manifest, Assembler(load_encoder(folder), 4096), backends, field_tokens=field_tokens)
+
+
+async def together(items: Sequence[Any], task: Callable[[Any], Awaitable[None]], at_once: int) -> None:
+    """Run a task for each item, so many at once."""
+    waiting = list(reversed(items))
+
+    async def work() -> None:
+        while waiting:
+            await task(waiting.pop())
+
+    await asyncio.gather(*(work() for _ in range(at_once)))
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Accuracy of each run on each set; in brackets where both lengths count alike; * is p < 0.05."""
+    if not rows:
+        return "no results"
+    seed = rows[0]["outcomes"]
+    lines = ["| set | n | " + " | ".join(row["run"] for row in rows) + " |", "|---" * (len(rows) + 2) + "|"]
+    for name, base in seed.items():
+        cells = [cell(row["outcomes"].get(name, []), base) for row in rows]
+        lines.append(f"| {name} | {len(base)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cell(outcomes: list[list[Any]], seed: list[list[Any]]) -> str:
+    """One figure of the table; the test is McNemar's exact one against the seed, one-sided."""
+    if not outcomes:
+        return ""
+    before = {item: right for item, right, _ in seed}
+    gained = sum(right and not before.get(item, right) for item, right, _ in outcomes)
+    lost = sum(not right and before.get(item, right) for item, right, _ in outcomes)
+    p = stats.binomtest(gained, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
+    halves = [[right for _, right, shorter in outcomes if shorter is kind] for kind in (True, False)]
+    balanced = [sum(half) / len(half) for half in halves if half]
+    accuracy = sum(right for _, right, _ in outcomes) / len(outcomes)
+    return f"{accuracy:.3f} ({sum(balanced) / len(balanced):.3f}){'*' if p < 0.05 else ''}"
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file; none where it is missing."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The schedule: an iteration at certain times (cron, in UTC), or with every so many new instructions.
+
+There is one schedule, in one row. Whether an iteration is due is decided under a lock on that row, so that
+several workers start one. A time that was missed, because nothing ran or another iteration did, is made up
+once, however many there were.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from croniter import croniter
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from judge import campaigns, iterations
+from judge.errors import Fault, InvalidInput
+from judge.pointer import read_pointer, record
+from judge.profiles import Profile, iteration_settings
+from judge.tables import InstructionRow, IterationRow, ScheduleRow
+
+
+def put(
+    session: Session,
+    profile: Profile,
+    overrides: dict[str, Any],
+    actor: str,
+    *,
+    cron: str | None = None,
+    every: int | None = None,
+) -> ScheduleRow:
+    """Set the schedule in place of the one before; it counts from now.
+
+    Raises:
+        InvalidInput: not exactly one of `cron` and `every` is given, or `cron` is not a cron expression of
+            five fields, or an override is wrong.
+    """
+    iteration_settings(profile, overrides)
+    if (cron is None) == (every is None):
+        raise InvalidInput(Fault("cron", "give either cron or every"))
+    if cron is not None and (len(cron.split()) != 5 or not croniter.is_valid(cron)):
+        raise InvalidInput(Fault("cron", "must be five fields: minute, hour, day, month, weekday"))
+    values = {
+        "id": 1,
+        "cron": cron,
+        "every": every,
+        "profile": profile,
+        "settings": overrides,
+        "actor": actor,
+        "served_until": func.now(),
+        "last_instruction": _newest(session),
+    }
+    session.execute(
+        insert(ScheduleRow).values(values).on_conflict_do_update(index_elements=["id"], set_=values)
+    )
+    record(session, actor, "set schedule", {"cron": cron, "every": every, "profile": profile})
+    return session.get_one(ScheduleRow, 1, populate_existing=True)
+
+
+def get(session: Session) -> ScheduleRow | None:
+    """The schedule, if there is one."""
+    return session.get(ScheduleRow, 1)
+
+
+def remove(session: Session, actor: str) -> None:
+    """Turn it off; nothing happens if it is."""
+    if session.scalar(delete(ScheduleRow).returning(ScheduleRow.id)) is not None:
+        record(session, actor, "remove schedule", {})
+
+
+def next_time(row: ScheduleRow) -> datetime | None:
+    """When a cron schedule is due: a time that is past is to be made up. None for the other kind."""
+    if row.cron is None:
+        return None
+    found: datetime = croniter(row.cron, row.served_until.astimezone(UTC)).get_next(datetime)
+    return found
+
+
+def new_instructions(session: Session, row: ScheduleRow) -> int:
+    """Instructions that came since the schedule was set or last served."""
+    count = select(func.count()).select_from(InstructionRow).where(InstructionRow.id > row.last_instruction)
+    return session.scalar(count) or 0
+
+
+def begin_due(session: Session, now: datetime | None = None) -> IterationRow | None:
+    """Start an iteration if one is due and nothing is in progress.
+
+    `now`: default the database's time, since workers' clocks differ.
+
+    Raises:
+        InvalidInput: a setting of the schedule is not one of this release.
+    """
+    row = session.scalar(select(ScheduleRow).with_for_update(skip_locked=True))
+    if row is None or iterations.active(session) or campaigns.running(session):
+        return None
+    now = now or session.scalars(select(func.now())).one()
+    at = next_time(row)
+    due = at <= now if at is not None else new_instructions(session, row) >= (row.every or 0)
+    if not due or read_pointer(session) is None:
+        return None
+    profile: Profile = row.profile  # type: ignore[assignment]
+    settings = iteration_settings(profile, row.settings)
+    row.served_until, row.last_instruction = now, _newest(session)
+    return iterations.start(session, profile, settings, f"schedule of {row.actor}")
+
+
+def _newest(session: Session) -> int:
+    return session.scalar(select(func.max(InstructionRow.id))) or 0

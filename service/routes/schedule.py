@@ -1,0 +1,61 @@
+"""`/admin/schedule`: when iterations begin by themselves."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from sqlalchemy.orm import Session
+
+from judge import schedule
+from judge.errors import NotFound
+from judge.keys import Principal
+from judge.tables import ScheduleRow
+from service.auth import allow
+from service.schemas import ScheduleAnswer, ScheduleRequest
+from service.state import State, state
+
+router = APIRouter(prefix="/admin/schedule", tags=["admin"])
+Admin = Annotated[Principal, Depends(allow("admin"))]
+App = Annotated[State, Depends(state)]
+
+
+@router.get("")
+def show(caller: Admin, app: App) -> ScheduleAnswer:
+    """The schedule, and how near it is."""
+    with app.sessions() as session:
+        row = schedule.get(session)
+        if row is None:
+            raise NotFound("there is no schedule")
+        return _answer(session, row)
+
+
+@router.put("")
+def put(request: ScheduleRequest, caller: Admin, app: App) -> ScheduleAnswer:
+    """Set the schedule, in place of the one before."""
+    with app.sessions.begin() as session:
+        row = schedule.put(
+            session,
+            request.profile,
+            request.settings,
+            caller.name,
+            cron=request.cron,
+            every=request.every,
+        )
+        return _answer(session, row)
+
+
+@router.delete("", status_code=204)
+def remove(caller: Admin, app: App) -> None:
+    """Turn it off. An iteration in progress goes on."""
+    with app.sessions.begin() as session:
+        schedule.remove(session, caller.name)
+
+
+def _answer(session: Session, row: ScheduleRow) -> ScheduleAnswer:
+    return ScheduleAnswer(
+        cron=row.cron,
+        every=row.every,
+        profile=row.profile,
+        settings=row.settings,
+        next_at=schedule.next_time(row),
+        new_instructions=schedule.new_instructions(session, row),
+    )

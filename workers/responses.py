@@ -1,0 +1,169 @@
+"""Responses: what the generator writes for an iteration, stored as it comes.
+
+For each selected instruction it answers once; for a share of them it also writes a similar but different
+instruction and answers that (the paper's rejected response). A killed stage asks only for what is missing.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from judge.comparison import Instruction
+from judge.generator import Generator, connected
+from judge.llm import Completion, Sampling
+from judge.pairs import whole_sentences
+from judge.profiles import IterationSettings
+from judge.responses import flaw, rewrite_flaw
+from judge.tables import InstructionRow, ResponseRow, SelectionRow
+from workers.batches import in_portions
+from workers.stage import Stage
+
+REWRITE = (
+    "Here is a request that a user made:\n\n{}\n\n"
+    "Write one other request on the same subject that asks for something clearly different. "
+    "Write only the new request."
+)
+_REWRITE_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A text to generate: the response to an instruction, or to a modification of it."""
+
+    instruction_id: int
+    instruction: Instruction
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What came of a task. `prompt` is the modified instruction; if it is of no use, the text is empty.
+
+    `finished` is False where the text was cut off, or the modified instruction if there is no text.
+    """
+
+    task: Task
+    text: str
+    prompt: str | None
+    finished: bool
+    model: str
+
+
+class Writer:
+    """A generator at work for one iteration."""
+
+    def __init__(self, generator: Generator, settings: IterationSettings) -> None:
+        self._generator = generator
+        self._settings = settings
+
+    async def work(self, task: Task) -> Generated:
+        """One task; at most two generations."""
+        name, tokens = self._generator.name, self._settings.response_tokens
+        if task.kind == "response":
+            answer = await self._sample(task, task.instruction, tokens)
+            return Generated(task, whole_sentences(answer.text, answer.finished), None, answer.finished, name)
+        request = Instruction.of(REWRITE.format(task.instruction.text))
+        rewritten = await self._sample(task, request, max(_REWRITE_TOKENS, tokens // 4))
+        prompt = rewritten.text.strip().strip('"').strip()
+        if rewrite_flaw(task.instruction.text, prompt, rewritten.finished):
+            return Generated(task, "", prompt, rewritten.finished, name)
+        answer = await self._sample(task, Instruction.of(prompt), tokens)
+        return Generated(task, whole_sentences(answer.text, answer.finished), prompt, answer.finished, name)
+
+    async def _sample(self, task: Task, instruction: Instruction, tokens: int) -> Completion:
+        seed = self._settings.seed * 1_000_003 + task.instruction_id
+        sampling = Sampling(tokens, self._settings.generation_temperature, 0.9, seed=seed)
+        return await self._generator.answer(instruction, sampling)
+
+
+def all_tasks(stage: Stage, modified_share: float) -> list[Task]:
+    """A response to each selected instruction, and to a modification of that share of them."""
+    rng = random.Random(f"{stage.settings.seed} modified")
+    tasks = []
+    for instruction_id, instruction in _selected(stage):
+        tasks.append(Task(instruction_id, instruction, "response"))
+        if rng.random() < modified_share:
+            tasks.append(Task(instruction_id, instruction, "modified"))
+    return tasks
+
+
+def probing_tasks(stage: Stage, count: int) -> list[Task]:
+    """Modifications of some of the selected instructions, by which the generator is measured."""
+    selected = _selected(stage)
+    rng = random.Random(f"{stage.settings.seed} probes")
+    drawn = sorted(rng.sample(range(len(selected)), min(count, len(selected))))
+    return [Task(*selected[index], "modified") for index in drawn]
+
+
+async def generate(stage: Stage, tasks: Sequence[Task]) -> None:
+    """Ask the generator for every response that the database does not have yet."""
+    stored = {(row.instruction_id, row.kind) for row in written(stage)}
+    missing = [task for task in tasks if (task.instruction_id, task.kind) not in stored]
+    total, done = len(tasks), len(tasks) - len(missing)
+
+    def store(results: list[Generated]) -> None:
+        nonlocal done
+        done += len(results)
+        if results:
+            _store(stage, results)
+        stage.lease.progress(done, total, "responses")
+
+    stage.lease.progress(done, total, "responses")
+    async with connected(stage.process, stage.store, stage.judged_by) as generator:
+        writer = Writer(generator, stage.settings)
+        await in_portions(missing, writer.work, store, concurrency=stage.settings.concurrency)
+
+
+def written(stage: Stage) -> list[ResponseRow]:
+    """What is stored so far, in order."""
+    with stage.lease.transaction() as session:
+        rows = session.scalars(
+            select(ResponseRow)
+            .where(ResponseRow.iteration_id == stage.iteration)
+            .order_by(ResponseRow.instruction_id, ResponseRow.kind)
+        )
+        return list(rows)
+
+
+def why_not(row: ResponseRow, instruction: Instruction, keep_cut_off: bool) -> str | None:
+    """Why a stored response is of no use, or None."""
+    asked = instruction
+    if row.kind == "modified":
+        prompt = row.prompt or ""
+        if reason := rewrite_flaw(instruction.text, prompt, row.finished or bool(row.text)):
+            return reason
+        asked = Instruction.of(prompt)
+    reason = flaw(asked, row.text, row.finished)
+    return None if reason == "cut_off" and keep_cut_off else reason
+
+
+def _selected(stage: Stage) -> list[tuple[int, Instruction]]:
+    with stage.lease.transaction() as session:
+        rows = session.scalars(
+            select(InstructionRow)
+            .join(SelectionRow, SelectionRow.instruction_id == InstructionRow.id)
+            .where(SelectionRow.iteration_id == stage.iteration)
+            .order_by(InstructionRow.id)
+        )
+        return [(row.id, Instruction.from_json(row.messages)) for row in rows]
+
+
+def _store(stage: Stage, results: list[Generated]) -> None:
+    rows = [
+        {
+            "iteration_id": stage.iteration,
+            "instruction_id": result.task.instruction_id,
+            "kind": result.task.kind,
+            # Postgres cannot hold this code point, which a model may well write.
+            "text": result.text.replace("\x00", ""),
+            "prompt": None if result.prompt is None else result.prompt.replace("\x00", ""),
+            "finished": result.finished,
+            "model_version": result.model,
+        }
+        for result in results
+    ]
+    with stage.lease.transaction() as session:
+        session.execute(insert(ResponseRow).values(rows).on_conflict_do_nothing())
