@@ -250,3 +250,17 @@ def test_a_schedule_can_be_replaced_and_removed(loop):
         assert schedule.get(session) is None
         acts = session.scalar(select(func.count()).where(AuditEntry.act == "remove schedule"))
     assert acts == 1
+
+
+@pytest.mark.parametrize("mode", iterations.ON_TRIAL)
+def test_a_candidate_on_trial_is_waited_for_and_may_be_cancelled_with_the_rest(loop, mode):
+    first = start(loop, 2)
+    end(loop, first, mode)
+
+    begin(loop.sessions)
+
+    assert (numbers(loop), campaign(loop)) == ([first], ("running", None))
+    with loop.sessions.begin() as session:
+        campaigns.cancel(session, first, "somebody")
+    assert loop.row(first).status == "cancelled"
+    assert campaign(loop)[0] == "cancelled"
