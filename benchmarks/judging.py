@@ -1,7 +1,7 @@
 """Judging by a running service: speed beside vLLM driven directly, and what cascade and early stops save.
 
     python benchmarks/judging.py speed   --home HOME PAIRS.jsonl [--mode direct|reasoning]
-    python benchmarks/judging.py cascade --home HOME PAIRS.jsonl [PAIRS.jsonl ...] [--limit 40]
+    python benchmarks/judging.py cascade --home HOME PAIRS.jsonl [PAIRS.jsonl ...] [--limit 40] [--tokens 512]
 
 HOME is the home of a running `judgesmith up`, which names its gateway and its backend. Pair files have the
 lines `{"id", "instruction" | "messages", "response_a", "response_b", "label": "a" | "b" | "tie"}`.
@@ -33,6 +33,8 @@ from stack.home import Home
 
 CONCURRENCY = 16
 VOTES = 16
+# Pairs at a time where each takes many votes: both orders of two fill the batch.
+AT_ONCE = 2
 Task = Callable[[LabeledPair], Awaitable[Any]]
 
 
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["direct", "reasoning"], default="direct")
     parser.add_argument("--limit", type=int, default=40, help="pairs a file (cascade) or a round (speed)")
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=512, help="longest rationale")
     options = parser.parse_args()
     addresses = Home.at(options.home).read_addresses()
     if addresses is None:
@@ -64,7 +67,7 @@ async def measure(options: argparse.Namespace, gateway: str, backends: list[str]
                 await speed(options, judge, http)
             else:
                 for file in options.pairs:
-                    await cascade(file, options.limit, judge, http)
+                    await cascade(file, options.limit, options.tokens, judge, http)
     finally:
         await served.aclose()
 
@@ -115,7 +118,7 @@ async def direct_call(judge: Judge, pair: LabeledPair, first: Any, mode: str) ->
 CUT = Options(cut=True)
 
 
-async def cascade(file: Path, limit: int, judge: Judge, http: httpx.AsyncClient) -> None:
+async def cascade(file: Path, limit: int, tokens: int, judge: Judge, http: httpx.AsyncClient) -> None:
     """Accuracy on pairs with a winner, decisions per second, and what the stopping rules save."""
     pairs = [pair for pair in sample(file, 10**9) if pair.label != "tie"][:limit]
     calibrated = judge.calibration(judge.manifest.strategy).fitted
@@ -130,7 +133,7 @@ async def cascade(file: Path, limit: int, judge: Judge, http: httpx.AsyncClient)
     fixed: dict[str, list[Vote]] = {}
 
     async def sixteen(pair: LabeledPair) -> str:
-        options = Options(votes=VOTES, cut=True)
+        options = Options(votes=VOTES, cut=True, rationale_tokens=tokens)
         jobs = [
             judge.vote(pair.comparison, first, judge.sampling(options, index), options)
             for index in range(VOTES)
@@ -139,18 +142,23 @@ async def cascade(file: Path, limit: int, judge: Judge, http: httpx.AsyncClient)
         fixed[pair.item] = [vote for vote, _ in await asyncio.gather(*jobs)]
         return majority(fixed[pair.item], allow_tie=False)[0]
 
-    began = time.perf_counter()
-    verdicts = [(pair, await sixteen(pair)) for pair in pairs]
-    show(f"{VOTES} fixed votes", verdicts, time.perf_counter() - began, len(pairs))
+    found: dict[str, str] = {}
+
+    async def vote(pair: LabeledPair) -> None:
+        found[pair.item] = await sixteen(pair)
+
+    took = await timed(pairs, vote, AT_ONCE)
+    show(f"{VOTES} fixed votes", [(pair, found[pair.item]) for pair in pairs], took, len(pairs))
     for name, fields in arms.items():
         answers: dict[str, Any] = {}
 
         async def one(
             pair: LabeledPair, fields: dict[str, Any] = fields, answers: dict[str, Any] = answers
         ) -> None:
-            answers[pair.item] = await ask(http, pair, fields | {"cache": False, "allow_tie": False})
+            asked = {"cache": False, "allow_tie": False, "rationale_tokens": tokens}
+            answers[pair.item] = await ask(http, pair, fields | asked)
 
-        took = await timed(pairs, one, concurrency=1)
+        took = await timed(pairs, one, AT_ONCE)
         verdicts = [(pair, answers[pair.item]["verdict"]) for pair in pairs]
         show(name, verdicts, took, sum(answer["path"] == "reasoning" for answer in answers.values()))
     for rule in ("curtailed", "confident"):

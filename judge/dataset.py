@@ -58,7 +58,7 @@ def digest(files: list[File]) -> str:
 def _judgment(judge: Judge, example: Example, part: Part) -> dict[str, Any]:
     template = pairwise_reasoning()
     comparison = example.pair.comparison("a")
-    prompt = judge.comparison_prompt(template, comparison, example.first, judge.reserve)
+    prompt = judge.comparison_prompt(template, comparison, example.first, judge.reserve())
     messages = judge.assembler.messages(template, prompt)
     if part == "reasoned":
         return {"prompt": messages, "completion": _said(example.judgment)}

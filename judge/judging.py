@@ -51,6 +51,7 @@ class Options:
 
     `threshold`: confidence below which the cascade goes on to reasoning; default: the version's own.
     `cut`: leave out the middle of texts that do not fit the context, else refuse them.
+    `rationale_tokens`: the longest written judgment; default: the judge's own limit.
     `salt`: keeps the backend's prefix cache of this caller apart from others'.
     """
 
@@ -62,6 +63,7 @@ class Options:
     allow_tie: bool = True
     threshold: float | None = None
     cut: bool = False
+    rationale_tokens: int | None = None
     salt: str | None = None
 
 
@@ -125,10 +127,13 @@ class Judge:
         assembler = Assembler(encoder, max_model_len)
         return cls(version, store.manifest(version), assembler, backends, **options)  # type: ignore[arg-type]
 
-    @property
-    def reserve(self) -> int:
+    def longest(self, options: Options = DEFAULT) -> int:
+        """Tokens that the model may write by itself."""
+        return options.rationale_tokens or self.reasoning_tokens
+
+    def reserve(self, options: Options = DEFAULT) -> int:
         """Tokens that a written judgment may take, its final field included."""
-        return self.reasoning_tokens + _CLOSING
+        return self.longest(options) + _CLOSING
 
     def prompt_hash(self, template: Template) -> str:
         """The hash of a template under this model's chat template."""
@@ -178,7 +183,7 @@ class Judge:
     ) -> tuple[Vote, Usage]:
         """One judgment with the given response shown first, and what it took."""
         template = pairwise_reasoning(options.guide.form)
-        prompt = self.comparison_prompt(template, comparison, first, self.reserve, options)
+        prompt = self.comparison_prompt(template, comparison, first, self.reserve(options), options)
         judgment = await self.write(prompt, template, sampling, on_text)
         parsed = parse_verdict(judgment.text, allow_tie=False)
         verdict = parsed.verdict if first == "a" else _UNSWAPPED[parsed.verdict]
@@ -218,7 +223,7 @@ class Judge:
         """Greedy for one vote, else the paper's temperature 0.7 and top_p 0.9; seeded votes differ."""
         greedy = options.votes == 1
         return Sampling(
-            self.reasoning_tokens,
+            self.longest(options),
             0.0 if greedy else 0.7,
             1.0 if greedy else 0.9,
             None if options.seed is None else options.seed + index,

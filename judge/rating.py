@@ -35,7 +35,7 @@ async def rate(
 ) -> Rating:
     """Rate a response by critiques that end in a rating: the mean of the valid ones."""
     template = single_reasoning(options.guide.form, scale)
-    prompt = judge.response_prompt(template, instruction, response, judge.reserve, options)
+    prompt = judge.response_prompt(template, instruction, response, judge.reserve(options), options)
     judgments = await asyncio.gather(
         *(judge.write(prompt, template, judge.sampling(options, index)) for index in range(options.votes))
     )
@@ -62,8 +62,8 @@ async def suggest(
 ) -> tuple[tuple[str, ...], Usage]:
     """Up to three improvements that the judge names, and what they took."""
     template = suggesting(options.guide.form)
-    prompt = judge.response_prompt(template, instruction, response, judge.reasoning_tokens, options)
-    sampling = replace(judge.sampling(replace(options, votes=1), 0), max_tokens=judge.reasoning_tokens)
+    prompt = judge.response_prompt(template, instruction, response, judge.longest(options), options)
+    sampling = replace(judge.sampling(replace(options, votes=1), 0), max_tokens=judge.longest(options))
     completion = await judge.backends.pick().sample(prompt.token_ids, sampling)
     judge.same(completion.weights)
     lines = (line.strip().lstrip("-*•0123456789.) ") for line in completion.text.splitlines())

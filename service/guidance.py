@@ -69,7 +69,9 @@ def options(request: Guided, guide: Guide, salt: str) -> Options:
     """How the judge shall judge."""
     chosen = Options(guide, cut=request.long_texts == "cut", salt=salt)
     if isinstance(request, JudgeOptions):
-        chosen = replace(chosen, votes=request.votes or 1, seed=request.seed)
+        chosen = replace(
+            chosen, votes=request.votes or 1, seed=request.seed, rationale_tokens=request.rationale_tokens
+        )
     if isinstance(request, PairwiseRequest):
         chosen = replace(
             chosen,

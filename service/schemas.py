@@ -109,6 +109,9 @@ class JudgeOptions(Guided):
         None, ge=1, le=32, description="judgments per order; reasoning: 1, greedy; cascade: up to 16"
     )
     seed: int | None = Field(None, ge=0, lt=2**31, description="seed of the votes")
+    rationale_tokens: int | None = Field(
+        None, ge=16, le=4096, description="longest rationale or critique, in tokens; default: 512"
+    )
     cache: bool = Field(True, description="an equal judgment made before may answer")
 
 

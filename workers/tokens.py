@@ -104,7 +104,7 @@ def _prompt(judge: Judge, example: Example) -> list[int]:
 
 
 def _shown(judge: Judge, pair: PreferencePair, first: Side) -> list[int]:
-    prompt = judge.comparison_prompt(pairwise_reasoning(), pair.comparison("a"), first, judge.reserve)
+    prompt = judge.comparison_prompt(pairwise_reasoning(), pair.comparison("a"), first, judge.reserve())
     return prompt.token_ids
 
 

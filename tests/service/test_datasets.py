@@ -105,7 +105,7 @@ def test_the_prompt_under_the_chat_template_is_the_served_one(world, iteration):
     )
     with world.sessions() as session:
         pair = session.get(PairRow, 2).to_pair()
-    served = judge.comparison_prompt(pairwise_reasoning(), pair.comparison("a"), "a", judge.reserve)
+    served = judge.comparison_prompt(pairwise_reasoning(), pair.comparison("a"), "a", judge.reserve())
 
     messages = rows(world, "reasoned")[1]["prompt"]
 

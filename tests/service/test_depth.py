@@ -289,3 +289,19 @@ def _key(world, tenant):
 
     with world.sessions.begin() as session:
         return create_key(session, tenant, ["judge"], tenant, "test")
+
+
+@pytest.mark.parametrize("path", ["/judge/pairwise", "/judge/single"])
+def test_a_rationale_is_as_long_as_was_asked_for(world, path):
+    world.script.text = lambda prompt: "word " * 2000
+    texts = PAIR if path.endswith("pairwise") else {"instruction": "Name a color.", "response": "Blue."}
+
+    def written(**fields):
+        answer = world.http.post(path, json=texts | {"mode": "reasoning", "cache": False} | fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["usage"]["completion_tokens"]
+
+    judgments = 2 if path.endswith("pairwise") else 1
+    assert judgments * 32 < written(rationale_tokens=32) < judgments * 60
+    assert judgments * 512 < written() < judgments * 540
+    assert world.http.post(path, json=texts | {"rationale_tokens": 3}).status_code == 422
