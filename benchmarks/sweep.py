@@ -125,30 +125,32 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
 async def answered(options: argparse.Namespace, server: VLLM) -> list[Answered]:
     """The pool, generated once: a response to each instruction, to every third also a modified one."""
     path = options.work / "responses.jsonl"
-    if not path.exists():
-        judge = judge_of(options.model, "seed", server, None)
-        await server.label_weights("seed")
-        instructions = drawn(options.data, options.instructions)
-        rows: list[dict[str, Any]] = []
+    judge = judge_of(options.model, "seed", server, None)
+    await server.label_weights("seed")
+    instructions = drawn(options.data, options.instructions)
+    known = {row["index"] for row in read(path)}
+    done = len(known)
+
+    with path.open("a") as stream:
 
         async def one(item: tuple[int, Instruction]) -> None:
+            nonlocal done
             index, instruction = item
-            row: dict[str, Any] = {
-                "messages": instruction.to_json(),
-                "response": await reply(judge, instruction, index),
-            }
+            row: dict[str, Any] = {"messages": instruction.to_json()}
+            row["response"] = await reply(judge, instruction, index)
             if index % 3 == 0:
                 request = Instruction.of(REWRITE.format(instruction.text))
                 modified = await reply(judge, request, index)
                 row["modified"] = modified
                 row["modified_response"] = await reply(judge, Instruction.of(modified), index)
-            rows.append({"index": index} | row)
-            if len(rows) % 50 == 0:
-                print(f"{len(rows)} of {len(instructions)} instructions answered", flush=True)
+            stream.write(json.dumps({"index": index} | row) + "\n")
+            stream.flush()
+            done += 1
+            if done % 50 == 0:
+                print(f"{done} of {len(instructions)} instructions answered", flush=True)
 
-        await together(list(enumerate(instructions)), one, 32)
-        text = "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row["index"]))
-        path.write_text(text)
+        missing = [item for item in enumerate(instructions) if item[0] not in known]
+        await together(missing, one, 32)
     return [
         Answered(
             row["index"],
@@ -156,7 +158,7 @@ async def answered(options: argparse.Namespace, server: VLLM) -> list[Answered]:
             row["response"],
             row.get("modified_response") or None,
         )
-        for row in read(path)
+        for row in sorted(read(path), key=lambda row: int(row["index"]))
         if flaw(Instruction.from_json(row["messages"]), row["response"], finished=True) is None
     ]
 
