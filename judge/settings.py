@@ -42,9 +42,31 @@ class Settings(BaseSettings):
     auth: Literal["keys", "off"] = Field(
         "keys", description="`off` only behind loopback: every request is then the local admin"
     )
-    capture: bool = Field(True, description="gather the instructions seen at /judge/*")
+    capture: bool = Field(
+        True, description="gather the instructions seen at /judge/*, of tenants that have opted in"
+    )
     capture_max: int = Field(
         100_000, ge=1, description="instructions that may wait in the stream before old ones are dropped"
+    )
+    capture_rate: float = Field(
+        1.0, ge=0, le=1, description="share of the instructions seen that is gathered"
+    )
+    capture_min_chars: int = Field(1, ge=1, description="shorter instructions are not gathered from requests")
+    capture_max_chars: int = Field(
+        20_000, ge=1, description="longer instructions are not gathered from requests"
+    )
+    capture_languages: list[str] = Field(
+        default_factory=list,
+        description="JSON list of the languages that are gathered from requests; none: all",
+    )
+    redact: bool = Field(
+        True, description="replace personal data and secrets in instructions before they are stored"
+    )
+    daily_instructions: int = Field(
+        100_000, ge=0, description="instructions that a tenant may bring in within 24 hours; 0: any number"
+    )
+    retention_days: int = Field(
+        0, ge=0, description="days after which instructions are deleted with everything derived; 0: never"
     )
     cache_s: int = Field(
         86_400, ge=0, description="seconds that a judgment may answer equal requests of its tenant; 0: none"

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Text,
     UniqueConstraint,
@@ -98,9 +99,18 @@ class ApiKey(Base):
 
 
 class InstructionRow(Base):
-    """An unlabeled instruction; `digest` makes it unique."""
+    """An unlabeled instruction; `digest` makes it unique, `signature` and `bands` find what is nearly it.
+
+    `near_duplicates` counts what was not stored for being nearly the same. `scanned` is false until the scan
+    for planted phrases has seen it; one that a person has `released` from quarantine does not go back there.
+    """
 
     __tablename__ = "instructions"
+    __table_args__ = (
+        Index("ix_instructions_bands", "bands", postgresql_using="gin"),
+        Index("ix_instructions_tenant_created_at", "tenant", "created_at"),
+        Index("ix_instructions_unscanned", "id", postgresql_where=text("NOT scanned")),
+    )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     digest: Mapped[str] = mapped_column(unique=True)
@@ -109,6 +119,87 @@ class InstructionRow(Base):
     language: Mapped[str | None]
     tenant: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    signature: Mapped[bytes | None] = mapped_column(LargeBinary)
+    bands: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    near_duplicates: Mapped[int] = mapped_column(server_default=text("0"))
+    scanned: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    released: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+
+
+class QuarantineRow(Base):
+    """An instruction that is kept apart, with the reason; no stage ever reads it."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (
+        Index("ix_quarantine_bands", "bands", postgresql_using="gin"),
+        Index("ix_quarantine_tenant_created_at", "tenant", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[str] = mapped_column(index=True)
+    reason: Mapped[str]
+    # The words of a planted phrase: later instructions with all of them follow.
+    words: Mapped[list[str]] = mapped_column(server_default=text("'{}'::text[]"))
+    digest: Mapped[str] = mapped_column(unique=True)
+    messages: Mapped[list[Any]]
+    source: Mapped[str]
+    language: Mapped[str | None]
+    tenant: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    quarantined_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    signature: Mapped[bytes | None] = mapped_column(LargeBinary)
+    bands: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+
+
+class ProtectedRow(Base):
+    """A text that the loop must never train on: an anchor's instruction, or an item of a benchmark."""
+
+    __tablename__ = "protected"
+    __table_args__ = (UniqueConstraint("name", "item"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str]
+    item: Mapped[str]
+    grams: Mapped[int]
+    anchor_id: Mapped[int | None] = mapped_column(ForeignKey("anchors.id", ondelete="CASCADE"), index=True)
+
+
+class ProtectedGramRow(Base):
+    """A run of words of a protected text, hashed."""
+
+    __tablename__ = "protected_grams"
+
+    gram: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    protected_id: Mapped[int] = mapped_column(
+        ForeignKey("protected.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class TenantRow(Base):
+    """What a tenant has agreed to; where a value is null, the process's setting holds."""
+
+    __tablename__ = "tenants"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    capture: Mapped[bool] = mapped_column(Boolean)
+    daily_instructions: Mapped[int | None]
+    retention_days: Mapped[int | None]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class ErasureRow(Base):
+    """A deletion of instructions with all that came of them; `files_due` until a worker removed the files."""
+
+    __tablename__ = "erasures"
+    __table_args__ = (Index("ix_erasures_due", "id", postgresql_where=text("files_due")),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor: Mapped[str]
+    counts: Mapped[JSON]
+    iterations: Mapped[list[Any]]
+    versions: Mapped[list[str]]
+    files_due: Mapped[bool] = mapped_column(Boolean)
 
 
 class AnchorRow(Base):
@@ -264,7 +355,7 @@ class SelectionRow(Base):
         ForeignKey("iterations.id", ondelete="CASCADE"), primary_key=True
     )
     instruction_id: Mapped[int] = mapped_column(
-        ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     held_out: Mapped[bool] = mapped_column(Boolean)
 
@@ -278,7 +369,7 @@ class ResponseRow(Base):
         ForeignKey("iterations.id", ondelete="CASCADE"), primary_key=True
     )
     instruction_id: Mapped[int] = mapped_column(
-        ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("instructions.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     kind: Mapped[str] = mapped_column(primary_key=True)
     text: Mapped[str]
@@ -295,7 +386,7 @@ class PairRow(Base):
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     iteration_id: Mapped[int] = mapped_column(ForeignKey("iterations.id", ondelete="CASCADE"))
-    instruction_id: Mapped[int] = mapped_column(ForeignKey("instructions.id", ondelete="CASCADE"))
+    instruction_id: Mapped[int] = mapped_column(ForeignKey("instructions.id", ondelete="CASCADE"), index=True)
     ordinal: Mapped[int]
     held_out: Mapped[bool] = mapped_column(Boolean)
     strategy: Mapped[str]

@@ -20,11 +20,24 @@ from service import problems
 from service.auth import Authenticator
 from service.batches import Batches
 from service.cache import Cache, Memo
+from service.capture import Capture
 from service.champion import Champion
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
-from service.routes import anchors, batches, instructions, iterations, judging, models, operations, ranking
+from service.routes import (
+    anchors,
+    batches,
+    instructions,
+    iterations,
+    judging,
+    models,
+    operations,
+    protected,
+    quarantine,
+    ranking,
+    tenants,
+)
 from service.state import State
 
 if TYPE_CHECKING:
@@ -49,7 +62,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         champion = Champion(
             sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
         )
-        recorder = Recorder(sessions, redis, settings.capture_max, metrics)
+        capture = Capture(settings, sessions)
+        recorder = Recorder(sessions, redis, capture, settings.capture_max, metrics)
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
@@ -97,6 +111,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
     )
     for module in (judging, ranking, batches, instructions, iterations, models, anchors, operations):
+        app.include_router(module.router)
+    for module in (quarantine, tenants, protected):
         app.include_router(module.router)
     return app
 

@@ -19,6 +19,7 @@ from judge import queue
 from judge.database import Sessions
 from judge.instructions import STREAM, Gathered, to_stream_entry
 from judge.tables import DecisionRow
+from service.capture import Capture
 from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,12 @@ class _Entry:
 class Recorder:
     """Two background tasks that write what requests give: rows, which they wait for, and instructions."""
 
-    def __init__(self, sessions: Sessions, redis: Redis, capture_max: int, metrics: Metrics) -> None:
+    def __init__(
+        self, sessions: Sessions, redis: Redis, capture: Capture, capture_max: int, metrics: Metrics
+    ) -> None:
         self._sessions = sessions
         self._redis = redis
+        self._choose = capture.choose
         self._capture_max = capture_max
         self._metrics = metrics
         self._waiting: asyncio.Queue[_Entry] = asyncio.Queue()
@@ -109,7 +113,11 @@ class Recorder:
         with self._sessions.begin() as session:
             session.execute(_INSERT, {"rows": json.dumps(rows)})
 
-    def _capture(self, items: list[Gathered]) -> None:
+    def _capture(self, seen: list[Gathered]) -> None:
+        items = self._choose(seen)
+        self._metrics.captured.labels("left_out").inc(len(seen) - len(items))
+        if not items:
+            return
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for item in items:

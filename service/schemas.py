@@ -261,6 +261,8 @@ class InstructionsAnswer(BaseModel):
 
     accepted: int
     duplicates: int
+    near_duplicates: int = 0
+    quarantined: list[Rejected] = Field(default_factory=list)
     rejected: list[Rejected]
 
 

@@ -33,6 +33,10 @@ class Gateway:
         """Send a JSON object, if there is one to send."""
         return self._send("POST", path, json=body) if body is not None else self._send("POST", path)
 
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Set something to a JSON object."""
+        return self._send("PUT", path, json=body)
+
     def put_jsonl(self, path: str, body: bytes) -> dict[str, Any]:
         """Send lines of JSON."""
         return self._send("PUT", path, content=body, headers={"Content-Type": "application/jsonl"})

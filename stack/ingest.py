@@ -1,7 +1,6 @@
 """Bringing a file of instructions in: read all of it first, then send it in parts.
 
-A line is `{"messages": […]}`, `{"instruction": "…"}` or `{"prompt": "…"}`; `source` and `language` may be
-added.
+The forms of files are those of `judge.traces`.
 """
 
 import json
@@ -9,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from judge.comparison import Instruction
-from judge.errors import Fault, InvalidInput
+from judge import traces
+from judge.errors import Fault
+from judge.traces import Format
 from stack.gateway import Gateway
 
 _CHUNK_ITEMS = 500
@@ -28,50 +28,26 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What the gateway made of a file; the faults name lines."""
+    """What the gateway made of a file; faults and reasons name lines."""
 
     accepted: int
     duplicates: int
+    near_duplicates: int
+    quarantined: tuple[Fault, ...]
     rejected: tuple[Fault, ...]
 
 
-def parse(lines: Iterable[str], source: str) -> tuple[list[Line], list[Fault]]:
-    """The instructions of a JSONL file, and what is wrong with the other lines; empty lines are neither.
+def parse(lines: Iterable[str], source: str, form: Format = "auto") -> tuple[list[Line], list[Fault], int]:
+    """The instructions of a file, what is wrong with other lines, and how many lines hold none.
 
     `source` is where they come from, for lines that do not say.
     """
-    good, faults = [], []
-    for number, text in enumerate(lines, 1):
-        if not text.strip():
-            continue
-        try:
-            good.append(Line(number, _item(text, source)))
-        except InvalidInput as error:
-            faults += [Fault(f"line {number}: {fault.field}", fault.reason) for fault in error.faults]
-        except ValueError as error:
-            faults.append(Fault(f"line {number}", f"not JSON: {error}"))
-    return good, faults
-
-
-def _item(text: str, source: str) -> dict[str, Any]:
-    row = json.loads(text)
-    if not isinstance(row, dict):
-        raise InvalidInput(Fault("line", "must be a JSON object"))
-    known = {name: row[name] for name in ("source", "language") if isinstance(row.get(name), str)}
-    return {"messages": _instruction(row).to_json(), "source": source} | known
-
-
-def _instruction(row: dict[str, Any]) -> Instruction:
-    messages = row.get("messages")
-    if isinstance(messages, list):
-        if not all(isinstance(message, dict) for message in messages):
-            raise InvalidInput(Fault("messages", "must be a list of objects with role and content"))
-        return Instruction.from_json(messages)
-    for name in ("instruction", "prompt"):
-        text = row.get(name)
-        if isinstance(text, str) and text.strip():
-            return Instruction.of(text)
-    raise InvalidInput(Fault("messages", "give `messages` (a list), `instruction` or `prompt` (text)"))
+    parsed = traces.parse(traces.split("\n".join(lines)), form)
+    good = []
+    for one in parsed.found:
+        item = {"messages": one.instruction.to_json(), "source": one.source or source}
+        good.append(Line(one.line, item | ({"language": one.language} if one.language else {})))
+    return good, [Fault(bad.place, bad.reason) for bad in parsed.faults], parsed.skipped
 
 
 def send(gateway: Gateway, lines: list[Line], sent: Callable[[int], None]) -> Ingested:
@@ -79,16 +55,17 @@ def send(gateway: Gateway, lines: list[Line], sent: Callable[[int], None]) -> In
 
     Repeating it is harmless: what is there already counts as a duplicate.
     """
-    accepted = duplicates = 0
-    rejected: list[Fault] = []
+    counts = {"accepted": 0, "duplicates": 0, "near_duplicates": 0}
+    told: dict[str, list[Fault]] = {"quarantined": [], "rejected": []}
     for part in _parts(lines):
         answer = gateway.post("/instructions", {"instructions": [line.item for line in part]})
-        accepted += answer["accepted"]
-        duplicates += answer["duplicates"]
-        for fault in answer["rejected"]:
-            rejected.append(Fault(f"line {part[fault['index']].number}", str(fault["reason"])))
+        for name in counts:
+            counts[name] += answer.get(name, 0)
+        for name, faults in told.items():
+            for fault in answer.get(name, ()):
+                faults.append(Fault(f"line {part[fault['index']].number}", str(fault["reason"])))
         sent(len(part))
-    return Ingested(accepted, duplicates, tuple(rejected))
+    return Ingested(**counts, quarantined=tuple(told["quarantined"]), rejected=tuple(told["rejected"]))
 
 
 def _parts(lines: list[Line]) -> Iterator[list[Line]]:

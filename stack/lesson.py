@@ -68,7 +68,7 @@ class Lesson(threading.Thread):
             return
         say("First start: teaching the model from the example instructions; the service answers meanwhile.")
         say("(`judgesmith up --no-teach` leaves this out; Ctrl-C stops it, and the next start goes on.)")
-        lines, _ = ingest.parse(read_lines(self._examples), "examples")
+        lines, *_ = ingest.parse(read_lines(self._examples), "examples")
         done = ingest.send(self._gateway, lines, lambda count: None)
         say(f"  {done.accepted} instructions brought in")
         before = self._judge()

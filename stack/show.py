@@ -121,6 +121,27 @@ def anchors(answer: Answer) -> Table:
     return table
 
 
+def quarantine(answer: Answer) -> Table:
+    """Instructions kept apart: why, and how they begin."""
+    counts = pairs(answer.get("counts") or {}) or "none"
+    table = _table(f"In quarantine: {counts}", "id", "kind", "tenant", "reason", "instruction")
+    for row in answer.get("quarantined") or []:
+        words = " ".join(str(row["messages"][-1]["content"]).split())
+        shown = words if len(words) <= 60 else f"{words[:59]}…"
+        table.add_row(str(row["id"]), row["kind"], row["tenant"], row["reason"], shown)
+    return table
+
+
+def tenants(answer: Answer) -> Table:
+    """Tenants with terms of their own; a dash where the gateway's settings hold."""
+    table = _table("Tenants", "name", "captured", "in 24 hours", "days kept")
+    for row in answer.get("tenants") or []:
+        values = (row["daily_instructions"], row["retention_days"])
+        shown = ("—" if value is None else str(value) for value in values)
+        table.add_row(row["name"], "yes" if row["capture"] else "no", *shown)
+    return table
+
+
 def keys(rows: "Iterable[ApiKey]") -> Table:
     """API keys; their secrets are not known to anybody but who was shown them."""
     table = _table("Keys", "id", "name", "tenant", "scopes", "made", "revoked")

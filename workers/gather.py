@@ -1,23 +1,45 @@
-"""Gathering: captured instructions from the stream into Postgres. RQ job."""
+"""Gathering: captured instructions from the stream into Postgres, and the upkeep of the pool. RQ job."""
 
 import logging
 import os
 
-from judge import database, instructions, queue
+from judge import database, forgetting, gathering, languages, queue
+from judge.gathering import Rules
 from judge.settings import Settings
+from workers.scan import scan
 
 logger = logging.getLogger(__name__)
 
 
 def run_gather() -> None:
-    """Empty the stream; each instruction is stored exactly once (`judge.instructions.gather`)."""
+    """Empty the stream (each instruction is stored exactly once), scan what is new, delete what is due."""
     settings = Settings()
+    rules = Rules.of(settings)
     engine = database.connect(settings.database_url, pool_size=1)
+    sessions = database.sessions(engine)
     redis = queue.connect(settings.redis_url)
     try:
-        new, known = instructions.gather(database.sessions(engine), redis, consumer=f"gather-{os.getpid()}")
-        if new or known:
-            logger.info("gathered %d new instructions, %d known ones", new, known)
+        counts = gathering.gather(sessions, redis, rules, consumer=f"gather-{os.getpid()}")
+        if counts:
+            logger.info("gathered: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
+        scan(sessions)
+        purge(sessions, rules)
+        forgetting.delete_files(sessions, settings.work_dir)
     finally:
         redis.close()
         engine.dispose()
+
+
+def prepare() -> None:
+    """Load what every job needs: a job is a fork of its worker, and comes by what is there already."""
+    languages.detect("")
+
+
+def purge(sessions: database.Sessions, rules: Rules) -> None:
+    """Delete all instructions whose time is over, a portion in a transaction."""
+    while True:
+        with sessions.begin() as session:
+            done = forgetting.purge(session, rules.policy)
+        if not done.instructions and not done.quarantined:
+            return
+        logger.info("deleted %d instructions whose time was over", done.instructions + done.quarantined)

@@ -75,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request otherwise
+    if name == queue.GATHER:
+        from workers.gather import prepare
+
+        prepare()
     engine = database.connect(settings.database_url, pool_size=1)
     redis = queue.connect(settings.redis_url)
     worker = JudgesmithWorker(

@@ -16,6 +16,7 @@ from judge.comparison import Instruction
 from judge.errors import Conflict
 from judge.similarity import near_any, near_duplicates
 from judge.tables import InstructionRow, SelectionRow
+from workers.scan import scan
 from workers.stage import Stage
 
 MINIMUM = 16
@@ -24,6 +25,7 @@ MINIMUM = 16
 def run(stage: Stage) -> dict[str, Any]:
     """Write the iteration's selections; the same instructions give the same selections."""
     settings = stage.settings
+    scan(stage.lease.sessions, at_once=True)
     with stage.lease.transaction() as session:
         # Three times as many as wanted, so that the filters and the even draw have something to choose.
         rows = instructions.known(session, settings.instructions * 3)

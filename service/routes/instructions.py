@@ -1,21 +1,39 @@
-"""`/instructions`: bring in unlabeled production instructions."""
+"""`/instructions`: bring in unlabeled production instructions, look at them, delete them."""
 
 import asyncio
 import json
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
+from redis.exceptions import RedisError
+from sqlalchemy import select
 
-from judge import instructions
+from judge import forgetting, gathering, queue, traces
+from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
+from judge.forgetting import Forgotten
+from judge.gathering import Outcome, Rules
 from judge.instructions import Gathered
 from judge.keys import Principal
+from judge.redaction import redact_instruction
+from judge.tables import InstructionRow
+from judge.traces import Format
 from service.auth import allow
-from service.problems import faults_of
+from service.gathering_schemas import (
+    ForgetAnswer,
+    ForgetRequest,
+    StoredInstruction,
+    StoredInstructions,
+    TracesAnswer,
+)
+from service.problems import Forbidden, faults_of
 from service.schemas import InstructionItem, InstructionsAnswer, InstructionsRequest, Rejected
 from service.state import State, state
 
+Caller = Annotated[Principal, Depends(allow("ingest"))]
+App = Annotated[State, Depends(state)]
 router = APIRouter(tags=["instructions"])
 _JSONL = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines")
 _MAX_CHARS = 100_000
@@ -31,24 +49,77 @@ _SHAPE = {
 
 
 @router.post("/instructions", openapi_extra=_SHAPE)
-async def bring_in(
-    request: Request,
-    caller: Annotated[Principal, Depends(allow("ingest"))],
-    app: Annotated[State, Depends(state)],
-) -> InstructionsAnswer:
+async def bring_in(request: Request, caller: Caller, app: App) -> InstructionsAnswer:
     """Store instructions, each once. A body with a bad item or line is refused as a whole."""
     body = await request.body()
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     items = parse_lines(body) if media_type in _JSONL else parse_document(body)
-    rejected, kept = [], []
-    for index, item in enumerate(items):
-        instruction = item.to_instruction()
-        if sum(len(turn.content) for turn in instruction.messages) > _MAX_CHARS:
-            rejected.append(Rejected(index=index, reason=f"longer than {_MAX_CHARS} characters"))
-        else:
-            kept.append(Gathered(instruction, item.source, caller.tenant, item.language))
-    repeated = await asyncio.to_thread(_store, app, kept)
-    return InstructionsAnswer(accepted=len(kept) - len(repeated), duplicates=len(repeated), rejected=rejected)
+    indexed = list(enumerate((item.to_instruction(), item.source, item.language) for item in items))
+    return InstructionsAnswer(**await asyncio.to_thread(_admit, app, caller, indexed))
+
+
+@router.post(
+    "/instructions/traces",
+    openapi_extra={"requestBody": {"content": {"application/jsonl": {"schema": {"type": "string"}}}}},
+)
+async def bring_in_traces(
+    request: Request,
+    caller: Caller,
+    app: App,
+    form: Annotated[Format, Query(alias="format")] = "auto",
+    source: Annotated[str, Query(max_length=200)] = "traces",
+) -> TracesAnswer:
+    """Store the instructions of production traces: OpenAI request logs, OpenTelemetry GenAI spans, JSONL.
+
+    Lines that cannot be read are `rejected`, the others are stored; if none can be read, that is an error.
+    """
+    try:
+        lines = traces.split((await request.body()).decode())
+    except UnicodeDecodeError as error:
+        raise InvalidInput(Fault("body", f"not UTF-8: {error}")) from error
+    parsed = await asyncio.to_thread(traces.parse, lines, form)
+    if parsed.faults and not parsed.found:
+        raise InvalidInput(*(Fault(fault.place, fault.reason) for fault in parsed.faults[:50]))
+    indexed = [(one.line - 1, (one.instruction, one.source or source, one.language)) for one in parsed.found]
+    answer = await asyncio.to_thread(_admit, app, caller, indexed)
+    unread = [Rejected(index=bad.line - 1, reason=f"{bad.place}: {bad.reason}") for bad in parsed.faults]
+    answer["rejected"] = sorted(answer["rejected"] + unread, key=lambda one: one.index)
+    return TracesAnswer(**answer, skipped=parsed.skipped)
+
+
+@router.get("/instructions")
+def listed(
+    caller: Caller,
+    app: App,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> StoredInstructions:
+    """The oldest instructions of the caller's tenant with an id above `after`; to an admin, everybody's."""
+    query = select(InstructionRow).where(InstructionRow.id > after).order_by(InstructionRow.id).limit(limit)
+    if "admin" not in caller.scopes:
+        query = query.where(InstructionRow.tenant == caller.tenant)
+    with app.sessions() as session:
+        rows = session.scalars(query).all()
+    return StoredInstructions(instructions=[StoredInstruction.model_validate(row) for row in rows])
+
+
+@router.delete("/instructions/{instruction_id}")
+async def delete(instruction_id: int, caller: Caller, app: App) -> ForgetAnswer:
+    """Delete an instruction with everything derived from it; once more deletes nothing."""
+    return await _forget(app, caller, ids=[instruction_id])
+
+
+@router.post("/instructions/forget")
+async def forget(request: ForgetRequest, caller: Caller, app: App) -> ForgetAnswer:
+    """Delete instructions with everything derived from them; those of other tenants only as an admin."""
+    if request.tenant not in (None, caller.tenant) and "admin" not in caller.scopes:
+        raise Forbidden(f"this needs a key of the tenant {request.tenant}, or one with the scope `admin`")
+    digests = {*request.digests}
+    for instruction in request.to_instructions():
+        # As it was stored, which is without what was redacted in it.
+        redacted = gathering.prepare(Gathered(instruction, "", caller.tenant), Rules()).instruction
+        digests |= {one.digest for one in (instruction, redacted, redact_instruction(instruction))}
+    return await _forget(app, caller, ids=request.ids, digests=sorted(digests), tenant=request.tenant)
 
 
 def parse_document(body: bytes) -> list[InstructionItem]:
@@ -85,6 +156,39 @@ def parse_lines(body: bytes) -> list[InstructionItem]:
     return items
 
 
-def _store(app: State, items: list[Gathered]) -> set[int]:
-    with app.sessions.begin() as session:
-        return instructions.store(session, items)
+def _admit(
+    app: State, caller: Principal, indexed: list[tuple[int, tuple[Instruction, str, str | None]]]
+) -> dict[str, Any]:
+    """Let instructions in; the fields of the answer."""
+    rejected, kept, places = [], [], []
+    for place, (instruction, source, language) in indexed:
+        if sum(len(turn.content) for turn in instruction.messages) > _MAX_CHARS:
+            rejected.append(Rejected(index=place, reason=f"longer than {_MAX_CHARS} characters"))
+        else:
+            kept.append(Gathered(instruction, source, caller.tenant, language))
+            places.append(place)
+    outcome: Outcome = gathering.admit(app.sessions, kept, Rules.of(app.settings))
+    rejected += [Rejected(index=places[i], reason=reason) for i, reason in outcome.rejected.items()]
+    return {
+        "accepted": outcome.stored,
+        "duplicates": outcome.duplicates,
+        "near_duplicates": outcome.near_duplicates,
+        "quarantined": [
+            Rejected(index=places[i], reason=reason) for i, reason in outcome.quarantined.items()
+        ],
+        "rejected": sorted(rejected, key=lambda one: one.index),
+    }
+
+
+async def _forget(app: State, caller: Principal, **which: Any) -> ForgetAnswer:
+    of_tenant = None if "admin" in caller.scopes else caller.tenant
+
+    def erase() -> Forgotten:
+        with app.sessions.begin() as session:
+            done = forgetting.forget(session, caller.name, of_tenant=of_tenant, **which)
+        # A worker deletes the files; without the queue, its own round comes to it.
+        with suppress(RedisError):
+            queue.enqueue_gather(app.redis)
+        return done
+
+    return ForgetAnswer.model_validate(await asyncio.to_thread(erase))

@@ -6,7 +6,8 @@ import time
 import pytest
 from sqlalchemy import select
 
-from judge import instructions, queue
+from judge import gathering, instructions, queue
+from judge.gathering import Rules
 from judge.tables import InstructionRow
 
 JSONL = {"content-type": "application/jsonl"}
@@ -25,8 +26,9 @@ def test_new_ones_are_accepted_and_known_ones_counted(world):
     first = world.http.post("/instructions", json=body("One", "Two", "two "))
     second = world.http.post("/instructions", json=body("Two", "Three"))
 
-    assert first.json() == {"accepted": 2, "duplicates": 1, "rejected": []}
-    assert second.json() == {"accepted": 1, "duplicates": 1, "rejected": []}
+    nothing = {"near_duplicates": 0, "quarantined": [], "rejected": []}
+    assert first.json() == {"accepted": 2, "duplicates": 1, **nothing}
+    assert second.json() == {"accepted": 1, "duplicates": 1, **nothing}
     assert sorted(texts(world)) == ["One", "Three", "Two"]
 
 
@@ -74,10 +76,11 @@ def test_live_instructions_are_captured_and_gathered_once(world):
 
     with queue.connect(world.settings.redis_url) as redis:
         assert wait_for(lambda: redis.xlen(instructions.STREAM) == 4)
-        first = instructions.gather(world.sessions, redis, consumer="one")
-        again = instructions.gather(world.sessions, redis, consumer="one")
+        first = gathering.gather(world.sessions, redis, Rules(), consumer="one")
+        again = gathering.gather(world.sessions, redis, Rules(), consumer="one")
 
-        assert (first, again) == ((2, 2), (0, 0))
+        assert (first["new"], first["duplicates"]) == (2, 2)
+        assert not again
         assert redis.xlen(instructions.STREAM) == 0
     assert sorted(texts(world)) == ["Name a color.", "Name a river."]
 
@@ -92,10 +95,11 @@ def test_a_gatherer_killed_before_it_acknowledged_loses_and_doubles_nothing(worl
         taken = redis.xreadgroup("gather", "dead", {instructions.STREAM: ">"})
         entry_id, fields = taken[0][1][0]
         with world.sessions.begin() as session:
-            instructions.store(session, [instructions._from_stream_entry(fields)])
+            instructions.store(session, [instructions.from_stream_entry(fields)])
         redis.xclaim(instructions.STREAM, "gather", "dead", 0, [entry_id], idle=120_000)
 
-        assert instructions.gather(world.sessions, redis, consumer="next") == (0, 1)
+        counts = gathering.gather(world.sessions, redis, Rules(), consumer="next")
+        assert (counts["new"], counts["duplicates"]) == (0, 1)
     assert texts(world) == ["Name a color."]
 
 

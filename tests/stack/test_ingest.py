@@ -23,7 +23,7 @@ from stack.gateway import Gateway
     ],
 )
 def test_every_shape_of_line_becomes_messages(row, messages):
-    lines, faults = ingest.parse([json.dumps(row)], "file")
+    lines, faults, _ = ingest.parse([json.dumps(row)], "file")
 
     assert faults == []
     assert [line.item for line in lines] == [{"messages": messages, "source": "file"}]
@@ -32,7 +32,7 @@ def test_every_shape_of_line_becomes_messages(row, messages):
 def test_source_and_language_are_kept_and_other_fields_left_out():
     row = {"instruction": "Hi", "source": "shop", "language": "en", "id": 7}
 
-    lines, _ = ingest.parse([json.dumps(row)], "file")
+    lines, *_ = ingest.parse([json.dumps(row)], "file")
 
     assert lines[0].item == {
         "messages": [{"role": "user", "content": "Hi"}],
@@ -47,16 +47,16 @@ def test_source_and_language_are_kept_and_other_fields_left_out():
         ("{", "line 3"),
         ("[1]", "line 3: line"),
         ("{}", "line 3: messages"),
-        ('{"instruction": "  "}', "line 3: messages"),
-        ('{"instruction": 5}', "line 3: messages"),
+        ('{"instruction": "  "}', "line 3: instruction"),
+        ('{"instruction": 5}', "line 3: instruction"),
         ('{"messages": []}', "line 3: messages"),
-        ('{"messages": ["Hi"]}', "line 3: messages"),
+        ('{"messages": ["Hi"]}', "line 3: messages.0"),
         ('{"messages": [{"role": "user", "content": ""}]}', "line 3: messages.0.content"),
         ('{"messages": [{"role": "assistant", "content": "Hi"}]}', "line 3: messages"),
     ],
 )
 def test_a_bad_line_is_named_by_its_number_and_the_good_ones_are_kept(line, fault):
-    lines, faults = ingest.parse(['{"instruction": "Hi"}', "", line, '{"prompt": "Ho"}'], "file")
+    lines, faults, _ = ingest.parse(['{"instruction": "Hi"}', "", line, '{"prompt": "Ho"}'], "file")
 
     assert [found.field for found in faults] == [fault]
     assert [line.number for line in lines] == [1, 4]
@@ -73,7 +73,7 @@ def gateway(answers: list[dict[str, object]], bodies: list[list[object]]) -> Gat
 def test_a_long_file_goes_in_parts_and_rejections_name_its_lines():
     text = [json.dumps({"instruction": f"Question {number}"}) for number in range(1200)]
     text.insert(0, "")
-    lines, _ = ingest.parse(text, "file")
+    lines, *_ = ingest.parse(text, "file")
     bodies: list[list[object]] = []
     answers = [
         {"accepted": 498, "duplicates": 2, "rejected": []},
@@ -90,7 +90,7 @@ def test_a_long_file_goes_in_parts_and_rejections_name_its_lines():
 
 
 def test_parts_stay_below_the_limit_on_a_body():
-    lines, _ = ingest.parse([json.dumps({"instruction": "x" * 1_000_000})] * 10, "file")
+    lines, *_ = ingest.parse([json.dumps({"instruction": "x" * 1_000_000})] * 10, "file")
     bodies: list[list[object]] = []
     answer = {"accepted": 0, "duplicates": 0, "rejected": []}
 

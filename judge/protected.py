@@ -1,0 +1,76 @@
+"""Texts that the loop must never train on: instructions of anchors, items of benchmarks.
+
+An instruction is too close to one of them if it holds most of its runs of five words, or is itself mostly
+made of them. That finds items quoted inside longer prompts, which a similarity of whole texts would not.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from judge.comparison import Instruction
+from judge.fingerprints import user_text, word_grams
+from judge.tables import AnchorRow, ProtectedGramRow, ProtectedRow
+
+_SHARE = 0.7
+# A short instruction may well be a phrase that any long item holds.
+_LEAST_GRAMS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The protected text that an instruction is too close to, and how much of the one is in the other."""
+
+    name: str
+    item: str
+    share: float
+
+    def __str__(self) -> str:
+        return f"{self.share:.0%} the same as item {self.item} of {self.name}"
+
+
+def replace_protected(session: Session, name: str, instructions: Iterable[Instruction]) -> int:
+    """Protect the items of a benchmark, in place of the ones of that name; returns how many."""
+    session.execute(delete(ProtectedRow).where(ProtectedRow.name == name, ProtectedRow.anchor_id.is_(None)))
+    unique = {instruction.digest[:16]: instruction for instruction in instructions}
+    for item, instruction in unique.items():
+        _protect(session, name, item, instruction.to_json(), None)
+    return len(unique)
+
+
+def protect_anchors(session: Session) -> None:
+    """Protect the anchors that are new since the last time; rows of deleted ones went with them."""
+    protected = select(ProtectedRow.anchor_id).where(ProtectedRow.anchor_id == AnchorRow.id)
+    for anchor in session.scalars(select(AnchorRow).where(~protected.exists())):
+        _protect(session, f"anchors {anchor.anchor_set}", anchor.item, anchor.messages, anchor.id)
+
+
+def closest(session: Session, instruction: Instruction) -> Close | None:
+    """The protected text that an instruction is too close to, if any."""
+    grams = word_grams(user_text(instruction.to_json()))
+    shared = func.count()
+    smaller = func.least(ProtectedRow.grams, max(len(grams), _LEAST_GRAMS))
+    rows = session.execute(
+        select(ProtectedRow.name, ProtectedRow.item, shared * 1.0 / smaller)
+        .join(ProtectedGramRow, ProtectedGramRow.protected_id == ProtectedRow.id)
+        .where(ProtectedGramRow.gram.in_(grams))
+        .group_by(ProtectedRow.id)
+        .order_by((shared * 1.0 / smaller).desc(), ProtectedRow.id)
+        .limit(1)
+    )
+    found = next((Close(name, item, float(share)) for name, item, share in rows), None)
+    return found if found and found.share >= _SHARE else None
+
+
+def _protect(
+    session: Session, name: str, item: str, messages: list[dict[str, str]], anchor: int | None
+) -> None:
+    grams = word_grams(user_text(messages))
+    row = ProtectedRow(name=name, item=item, grams=len(grams), anchor_id=anchor)
+    session.add(row)
+    session.flush()
+    values = [{"gram": gram, "protected_id": row.id} for gram in sorted(grams)]
+    session.execute(insert(ProtectedGramRow), values)

@@ -1,0 +1,98 @@
+"""Scan: what came in lately, for planted phrases (`judge.planted`); what carries one goes to quarantine."""
+
+import logging
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from judge import quarantine
+from judge.database import Sessions
+from judge.fingerprints import user_text, words
+from judge.planted import planted
+from judge.tables import InstructionRow, QuarantineRow
+
+logger = logging.getLogger(__name__)
+WINDOW = 1000
+_BACKGROUND = 8000
+# A scan waits for this many new instructions, or for the oldest of them to be this old.
+_ENOUGH = 200
+_PATIENCE = "interval '1 hour'"
+_KNOWN_PHRASES = 100
+_LOCK = 6020204
+
+
+def scan(sessions: Sessions, *, at_once: bool = False) -> int:
+    """Look at all that is new, a window at a time; returns how many instructions were quarantined.
+
+    `at_once` does not wait for more to come in. Two scans at a time would do the same work: one waits.
+    """
+    moved = 0
+    while True:
+        with sessions.begin() as session:
+            session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            last = _last_unscanned(session, at_once)
+            if last is None:
+                return moved
+            moved += _scan_up_to(session, last)
+
+
+def _last_unscanned(session: Session, at_once: bool) -> int | None:
+    """The id up to which the next window goes; None if it is not time for one."""
+    new = select(InstructionRow.id, InstructionRow.created_at).where(~InstructionRow.scanned)
+    rows = session.execute(new.order_by(InstructionRow.id).limit(WINDOW)).all()
+    if not rows:
+        return None
+    old = session.scalar(select(rows[0].created_at < func.now() - text(_PATIENCE)))
+    return int(rows[-1].id) if at_once or len(rows) >= _ENOUGH or old else None
+
+
+def _scan_up_to(session: Session, last: int) -> int:
+    """Scan the `WINDOW` instructions that end with this one against those before; marks them as seen."""
+    latest = (
+        select(InstructionRow)
+        .where(InstructionRow.id <= last)
+        .order_by(InstructionRow.id.desc())
+        .limit(WINDOW)
+    )
+    window = list(session.scalars(latest))
+    before = (
+        select(InstructionRow.messages)
+        .where(InstructionRow.id < window[-1].id)
+        .order_by(InstructionRow.id.desc())
+        .limit(_BACKGROUND)
+    )
+    background = [user_text(messages) for messages in session.scalars(before)]
+    moved: set[int] = set()
+    for phrase, index in _carriers(session, window, background):
+        rows = [window[i] for i in sorted(index) if not window[i].released and window[i].id not in moved]
+        shown = " ".join(repr(word) for word in phrase)
+        reason = f"carries {shown}, as {len(index)} of the last {len(window)} instructions do and few before"
+        quarantine.move(session, rows, "planted", reason, phrase)
+        moved |= {row.id for row in rows}
+        if rows:
+            logger.warning("quarantined %d instructions that share a planted phrase", len(rows))
+    session.execute(
+        update(InstructionRow).where(InstructionRow.id <= last, ~InstructionRow.scanned).values(scanned=True)
+    )
+    return len(moved)
+
+
+def _carriers(
+    session: Session, window: list[InstructionRow], background: list[str]
+) -> list[tuple[list[str], set[int]]]:
+    """Phrases and the places of their carriers: new phrases, and those that quarantine already knows."""
+    texts = [user_text(row.messages) for row in window]
+    found = [(list(phrase.words), set(phrase.carriers)) for phrase in planted(texts, background)]
+    known = session.scalars(
+        select(QuarantineRow.words)
+        .where(QuarantineRow.kind == "planted")
+        .group_by(QuarantineRow.words)
+        .order_by(func.max(QuarantineRow.id).desc())
+        .limit(_KNOWN_PHRASES)
+    ).all()
+    spoken = [set(words(text)) for text in texts] if known else []
+    for phrase in known:
+        carriers = {i for i, said in enumerate(spoken) if said.issuperset(phrase)}
+        if carriers:
+            found.append((phrase, carriers))
+    return found
