@@ -155,10 +155,8 @@ def test_released_ones_are_back_in_the_pool_and_known(sessions):
 def test_near_duplicates_are_looked_up_by_an_index(sessions):
     with sessions.begin() as session:
         session.execute(text("SET LOCAL enable_seqscan = off"))
-        query = select(InstructionRow.id).where(InstructionRow.bands.overlap([1, 2])).limit(200)
-        plan = session.scalars(
-            text(f"EXPLAIN {query.compile(session.get_bind(), compile_kwargs={'literal_binds': True})}")
-        )
+        query = "SELECT id, signature FROM instructions WHERE bands && ARRAY[1, 2]::bigint[] LIMIT 200"
+        plan = session.scalars(text(f"EXPLAIN {query}"))
 
         assert "ix_instructions_bands" in "\n".join(plan)
 
