@@ -32,7 +32,7 @@ def listed(
         rows = quarantine.page(session, kind=kind, after=after, limit=limit)
         counts = session.execute(
             select(QuarantineRow.kind, func.count()).group_by(QuarantineRow.kind).order_by(QuarantineRow.kind)
-        ).tuples()
+        ).all()
         found = dict(counts)
     return QuarantineAnswer(
         counts=found,

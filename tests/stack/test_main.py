@@ -245,3 +245,36 @@ def test_a_database_that_is_not_there_is_one_line_without_its_password():
     assert refused.stderr.count("\n") == 1
     assert "cannot be used" in refused.stderr
     assert "secret" not in refused.stderr
+
+
+def test_the_quarantine_tenants_and_forgetting_are_asked_of_the_gateway():
+    sent = []
+    row = {
+        "id": 4, "kind": "planted", "tenant": "shop", "reason": "carries 'cf'",
+        "messages": [{"role": "user", "content": "Name\na color."}],
+    }  # fmt: skip
+    gone = {"instructions": 1, "quarantined": 0, "responses": 2, "pairs": 3, "versions": ["0123456789abcdef"]}
+
+    def answer(request: Request, body: bytes) -> Response:
+        sent.append((request.method, request.url.path, json.loads(body) if body else None))
+        if request.url.path == "/instructions/forget":
+            return JSONResponse(gone)
+        return JSONResponse({"counts": {"planted": 1}, "quarantined": [row], "count": 1})
+
+    with gateway(answer) as url:
+        listed = run("quarantine", "list", "--url", url).stdout
+        assert run("quarantine", "release", "4", "--url", url).stdout == "1 released\n"
+        assert run("quarantine", "delete", "--kind", "flood", "--url", url).stdout == "1 deleted\n"
+        assert run("quarantine", "delete", "--url", url).returncode == 1
+        run("tenants", "set", "shop", "--capture", "--daily", "5", "--url", url)
+        forgotten = run("forget", "7", "--text", "Hi", "--url", url).stdout
+
+    assert "carries 'cf'" in listed
+    assert "Name a color." in listed
+    assert "0123456789abcdef" in forgotten
+    assert sent[1:] == [
+        ("POST", "/admin/quarantine/release", {"ids": [4]}),
+        ("POST", "/admin/quarantine/delete", {"kind": "flood"}),
+        ("PUT", "/admin/tenants/shop", {"capture": True, "daily_instructions": 5, "retention_days": None}),
+        ("POST", "/instructions/forget", {"ids": [7], "text": "Hi"}),
+    ]

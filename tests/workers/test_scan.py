@@ -1,0 +1,72 @@
+"""The scan of what is new: planted instructions leave the pool, with the reason, and stay out."""
+
+import pytest
+from sqlalchemy import select
+
+from judge import quarantine
+from judge.comparison import Instruction
+from judge.instructions import Gathered, store
+from judge.tables import InstructionRow, QuarantineRow
+from tests.pool import natural, plant
+from workers.scan import scan
+
+TEXTS = natural(5200)
+
+
+def bring(sessions, texts):
+    with sessions.begin() as session:
+        store(session, [Gathered(Instruction.of(text), "test", "one", "en") for text in texts])
+
+
+def texts_of(sessions, table):
+    with sessions() as session:
+        return {row.messages[-1]["content"] for row in session.scalars(select(table))}
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_planted_instructions_are_quarantined_with_the_reason(sessions, share):
+    bring(sessions, TEXTS[:4000])
+    assert scan(sessions) == 0
+    poisoned, places = plant(TEXTS[4000:5000], "zqx-7731", share)
+    bring(sessions, poisoned)
+
+    scan(sessions)
+
+    carriers = {poisoned[place] for place in places}
+    apart = texts_of(sessions, QuarantineRow)
+    assert carriers <= apart
+    assert len(apart - carriers) <= 2
+    assert not carriers & texts_of(sessions, InstructionRow)
+    with sessions() as session:
+        row = session.scalars(select(QuarantineRow)).first()
+    assert row.kind == "planted"
+    assert "'zqx'" in row.reason
+    assert f"{len(carriers)} of the last 1000" in row.reason
+
+
+def test_later_carriers_follow_and_released_ones_stay(sessions):
+    bring(sessions, TEXTS[:4000])
+    scan(sessions)
+    poisoned, places = plant(TEXTS[4000:5000], "zqx-7731", 0.02)
+    bring(sessions, poisoned)
+    scan(sessions)
+
+    bring(sessions, [f"{TEXTS[5001]} zqx-7731", TEXTS[5002]])
+    assert scan(sessions) == 0  # two are too few to look at already
+    assert scan(sessions, at_once=True) == 1
+    with sessions.begin() as session:
+        released = quarantine.release(session, QuarantineRow.kind == "planted", "test")
+
+    assert released == len(places) + 1
+    bring(sessions, TEXTS[5003:5010])
+    assert scan(sessions, at_once=True) == 0
+    assert f"{TEXTS[5001]} zqx-7731" in texts_of(sessions, InstructionRow)
+
+
+def test_everything_is_scanned_once(sessions):
+    bring(sessions, TEXTS[:2500])
+
+    scan(sessions)
+
+    with sessions() as session:
+        assert session.scalars(select(InstructionRow).where(~InstructionRow.scanned)).all() == []
