@@ -71,6 +71,10 @@ def report(iteration: dict[str, Any]) -> str:
         shown = ", ".join(f"{name} {value}" for name, value in counts.items())
         lines.append(f"| {stage['name']} | {minutes(stage['started_at'], stage['finished_at'])} | {shown} |")
     lines.append(f"| all | {minutes(iteration['created_at'], iteration['finished_at'])} | |")
+    lines += ["", "| step | came in | kept | left out |", "|---|---|---|---|"]
+    for step in iteration["funnel"]:
+        dropped = ", ".join(f"{reason} {count}" for reason, count in step["dropped"].items())
+        lines.append(f"| {step['step']} | {step['came_in']} | {step['kept']} | {dropped} |")
     lines += [
         "",
         "| pairs | strategy | version | n | right in both orders | position-consistent | shorter is right |",

@@ -28,17 +28,20 @@ from judge.prompts import defuse
 from judge.scenarios import shorten
 from judge.tables import ClassificationRow
 
-_ASK = f"""Here is a request that a user made of an assistant. Do not answer it. Say of what kind it is.
-
-[Conversation]
-{{}}
-[End of texts]
+# What is the same for all instructions comes first, where the backend's prefix cache finds it.
+_ASK = f"""Below is a request that a user made of an assistant. Do not answer it. Say of what kind it is.
 
 Category, one of: {"; ".join(CATEGORIES)}.
 Complexity: a whole number from {EASIEST} (anybody could answer at once) to {HARDEST} (an expert needs hours).
 Length of a good answer, one of: {"; ".join(LENGTHS)}.
+Write one line, in the form: CATEGORY, complexity NUMBER, answer of LENGTH
 
-Write one line, in the form: CATEGORY, complexity NUMBER, answer of LENGTH"""
+[Conversation]
+{{}}
+
+[End of texts]
+
+The line:"""
 # Part of the key under which results are kept: other words or another form are another question.
 PROMPT_HASH = hashlib.sha256(f"{_ASK}\n{PATTERN}".encode()).hexdigest()[:12]
 # The pattern ends the line: this is only more than any tokenizer needs for the longest one.

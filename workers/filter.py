@@ -146,7 +146,7 @@ def _categories(stage: Stage, session: Session) -> dict[int, str | None]:
             SelectionRow.iteration_id == stage.iteration
         )
     )
-    return dict(rows.tuples())
+    return {row.instruction_id: row.category for row in rows}
 
 
 def _write(stage: Stage, session: Session, examples: Sequence[Example], kind: str) -> None:

@@ -31,7 +31,7 @@ from workers.stage import Stage
 
 logger = logging.getLogger(__name__)
 # Requests of one worker between two looks at what others have done, in multiples of those in progress.
-_ROUND = 4
+_ROUND = 16
 
 
 @dataclass(frozen=True, slots=True)

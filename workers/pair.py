@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -127,15 +128,19 @@ def _usable(
 def _distinct(
     made: Sequence[tuple[int, PreferencePair]], dropping: Dropping
 ) -> list[tuple[int, PreferencePair]]:
-    """The pairs whose responses are not nearly the same text."""
+    """Each pair once, and only if its responses are not nearly the same text."""
     dropping.step.came_in += len(made)
-    kept = []
+    kept: dict[tuple[int, PreferencePair], tuple[int, PreferencePair]] = {}
     for key, pair in made:
+        # Two strategies may have found the same response.
+        same = key, replace(pair, strategy="")
         if near_identical(pair):
             dropping.drop(key, "near_identical")
+        elif same in kept:
+            dropping.drop(key, "repeated")
         else:
-            kept.append((key, pair))
-    return kept
+            kept[same] = key, pair
+    return list(kept.values())
 
 
 def _write(

@@ -64,7 +64,7 @@ def test_what_has_no_quota_shares_the_rest():
 CLASSES = st.builds(of, st.sampled_from(CATEGORIES[:3]), st.integers(1, 10), st.sampled_from(LENGTHS[:2]))
 
 
-@given(st.lists(CLASSES, max_size=60), st.integers(1, 40))
+@given(st.lists(CLASSES, max_size=40), st.integers(1, 40))
 def test_quotas_hold_whatever_comes_in(classes, wanted):
     quotas = Quotas({"coding": 0.5, CATEGORIES[1]: 0.2}, {"1-3": 0.3, "8-10": 0.4}, {LENGTHS[0]: 0.6})
 
@@ -183,7 +183,7 @@ async def test_one_request_asks_for_all_three_in_a_form_that_is_enforced():
     assert sampling.temperature == 0
     assert re.fullmatch(sampling.pattern, echo.line)
     assert "Sort a list." in instruction.text
-    assert "\n[End of texts]" not in instruction.text
+    assert instruction.text.count("[End of texts]") == 1
 
 
 async def test_all_turns_of_a_conversation_are_shown_and_a_long_text_loses_its_middle():

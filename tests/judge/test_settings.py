@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
+from judge.generator import generator_name
 from judge.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -12,6 +16,17 @@ def test_the_readme_lists_every_setting_with_its_meaning():
         assert f"`JUDGESMITH_{name.upper()}`" in README
         assert field.description
         assert field.description in README
+
+
+def test_a_generator_of_its_own_needs_a_name(monkeypatch):
+    monkeypatch.setenv("JUDGESMITH_GENERATOR_URLS", '["http://writer:8000"]')
+    with pytest.raises(ValidationError, match="must name the model that JUDGESMITH_GENERATOR_URLS serves"):
+        Settings()
+    monkeypatch.setenv("JUDGESMITH_GENERATOR_MODEL", "writer")
+
+    assert generator_name(Settings(), "champion") == "writer"
+    monkeypatch.delenv("JUDGESMITH_GENERATOR_URLS")
+    assert generator_name(Settings(), "champion") == "champion"
 
 
 def test_lists_are_json_in_the_environment(monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from rq import Queue
 
 from judge import iterations, queue
+from judge.tables import DropRow, InstructionRow
 
 
 def test_an_iteration_is_committed_and_queued(world):
@@ -96,3 +97,41 @@ def test_several_in_a_row_are_a_campaign_that_is_cancelled_as_one(world):
     cancelled = world.http.post("/admin/iterations/1/cancel").json()
     assert (cancelled["status"], cancelled["campaign"]["status"]) == ("cancelling", "cancelled")
     assert world.http.post("/admin/iterations", json={"times": 0}).status_code == 422
+
+
+def test_the_funnel_says_how_many_were_dropped_and_the_list_which(world):
+    world.http.post("/admin/iterations", json={"profile": "smoke"})
+    steps = [
+        {"step": "instructions", "came_in": 9, "dropped": {"too_long": 3}, "kept": 6},
+        {"step": "responses", "came_in": 6, "dropped": {"refusal": 1}, "kept": 5},
+    ]
+    with world.sessions.begin() as session:
+        session.add_all(
+            InstructionRow(id=number, digest=str(number), messages=[], source="test", tenant="local")
+            for number in range(1, 5)
+        )
+        session.flush()
+        iterations.get(session, 1).counts = {
+            "pair": {"responses": 5, "funnel": steps[1:]},
+            "select": {"known": 9, "funnel": steps[:1]},
+        }
+        session.add_all(
+            DropRow(iteration_id=1, step=step, instruction_id=number, reason=reason)
+            for number, step, reason in [
+                (1, "instructions", "too_long"),
+                (2, "instructions", "too_long"),
+                (3, "instructions", "too_long"),
+                (4, "responses", "refusal"),
+            ]
+        )
+
+    shown = world.http.get("/admin/iterations/1").json()
+    first = world.http.get("/admin/iterations/1/drops", params={"limit": 2}).json()
+    rest = world.http.get("/admin/iterations/1/drops", params={"after": first["next"]}).json()
+    refused = world.http.get("/admin/iterations/1/drops", params={"reason": "refusal"}).json()
+
+    assert shown["funnel"] == [{"stage": "select", **steps[0]}, {"stage": "pair", **steps[1]}]
+    assert [drop["instruction_id"] for drop in first["drops"] + rest["drops"]] == [1, 2, 3, 4]
+    assert rest["next"] is None
+    assert refused["drops"] == [{"instruction_id": 4, "step": "responses", "reason": "refusal"}]
+    assert world.http.get("/admin/iterations/9/drops").status_code == 404

@@ -156,6 +156,20 @@ def test_waiting_for_an_iteration_ends_with_its_outcome(status, code):
     assert f"outcome    {status}" in done.stdout
 
 
+def test_the_status_of_one_iteration_is_its_funnel_and_outcome():
+    step = {"stage": "select", "step": "instructions", "came_in": 9, "dropped": {"too_long": 3}, "kept": 6}
+
+    def answer(request: Request, body: bytes) -> Response:
+        assert request.url.path == "/admin/iterations/7"
+        return JSONResponse({"id": 7, "status": "running", "counts": {}, "funnel": [step]})
+
+    with gateway(answer) as url:
+        done = run("status", "7", "--url", url)
+
+    assert "funnel     instructions 9 -> 6 (too_long 3)" in done.stdout
+    assert "outcome    running" in done.stdout
+
+
 def test_judge_prints_the_decision_or_the_whole_answer(tmp_path):
     (tmp_path / "a.txt").write_text("Blue.")
     decision = {

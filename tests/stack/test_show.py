@@ -72,6 +72,10 @@ def test_a_summary_has_the_funnel_the_gate_and_the_outcome():
                     "finetune": {"lessons": {"loss": 0.123456, "log": [{"step": 1}]}},
                     "select": {"known": 320},
                 },
+                "funnel": [
+                    {"step": "instructions", "came_in": 9, "dropped": {"too_long": 2, "x": 1}, "kept": 6},
+                    {"step": "pairs", "came_in": 12, "dropped": {}, "kept": 12},
+                ],
                 "gate": {
                     "decision": "promote",
                     "reasons": ["better on held-out pairs"],
@@ -85,6 +89,8 @@ def test_a_summary_has_the_funnel_the_gate_and_the_outcome():
     assert lines == [
         "  select     known 320",
         "  finetune   lessons (loss 0.1235)",
+        "  funnel     instructions 9 -> 6 (too_long 2, x 1)",
+        "             pairs 12 -> 12",
         "  gate       promote",
         "             better on held-out pairs",
         "             held-out pairs: 0.500 to 0.900, difference +0.400 (+0.300 to +0.500), 150 pairs",

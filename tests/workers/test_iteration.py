@@ -29,7 +29,10 @@ def test_an_iteration_teaches_measures_and_swaps(loop):
     assert [stage.status for stage in stages(loop, number)] == ["done"] * 7
     counts = row.counts
     assert counts["select"]["selected"] == 40
-    assert counts["pair"]["training"] == 2 * (40 - counts["select"]["held_out"])
+    pairs = counts["pair"]["funnel"][1]
+    assert pairs["came_in"] == 2 * 40
+    assert counts["pair"]["training"] + counts["pair"]["held_out"] == pairs["kept"]
+    assert pairs["dropped"].keys() <= {"repeated"}
     # The scripted judge always says A: right in one order, wrong in the other, so nothing is balanced.
     assert counts["judge"] | {"funnel": None} == {
         "judgments": 16, "correct": 8, "invalid": 0, "funnel": None,

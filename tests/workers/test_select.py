@@ -5,8 +5,8 @@ from sqlalchemy import delete, select
 from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
 from judge.instructions import Gathered, store
-from judge.tables import InstructionRow, SelectionRow
-from workers.select import is_held_out
+from judge.tables import InstructionRow, ModelVersion, SelectionRow
+from workers.select import generation, is_held_out
 
 
 def bring(loop, *texts, language="en"):
@@ -66,6 +66,16 @@ def test_an_instruction_never_changes_sides():
 
     assert 400 < len(held_out) < 600
     assert held_out <= {digest for digest in digests if is_held_out(digest, 0.4)}
+
+
+def test_a_generation_is_the_number_of_champions_back_to_the_seed(loop):
+    with loop.sessions.begin() as session:
+        for version, judged_by in (("first", loop.version), ("second", "first"), ("rival", "first")):
+            session.add(ModelVersion(id=version, origin="test", manifest={"judged_by": judged_by}))
+
+    with loop.sessions() as session:
+        found = [generation(session, name) for name in (loop.version, "first", "second", "rival")]
+    assert found == [0, 1, 2, 2]
 
 
 def test_too_few_instructions_end_the_iteration_with_advice(loop):
