@@ -5,7 +5,7 @@ import shutil
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 
 from judge import database, iterations, queue
-from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
+from judge.errors import BadModel, Cancelled, Conflict, Fenced, JudgesmithError
 from judge.iterations import LEASE_S, Lease
 from judge.profiles import IterationSettings
 from judge.settings import Settings
@@ -124,8 +124,9 @@ def _leave_nothing(stage: Stage) -> None:
     with stage.lease.sessions() as session:
         registered = set(session.scalars(select(ModelVersion.id).where(ModelVersion.origin == origin)))
     for folder in stage.store.root.glob("*/"):
-        if folder.name not in registered and read_manifest(folder).origin == origin:
-            shutil.rmtree(folder)
+        with suppress(BadModel):  # somebody else's folder
+            if folder.name not in registered and read_manifest(folder).origin == origin:
+                shutil.rmtree(folder)
 
 
 def _ask(redis: Redis, iteration: int, name: str) -> None:

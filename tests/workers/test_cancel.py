@@ -43,7 +43,7 @@ def when_training(loop, number: int, act: Callable[[], None]) -> threading.Threa
     """Do `act` once the stage says that a lesson is being trained."""
 
     def watch() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 500
         while time.monotonic() < deadline:
             with loop.sessions() as session:
                 row = session.get(StageRow, (number, "finetune"))
@@ -143,7 +143,7 @@ def test_a_cancellation_during_the_swap_comes_too_late_and_says_so(loop):
 
 
 def _until_swapping(loop, number: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         with loop.sessions() as session:
             row = session.get(StageRow, (number, "promote"))
