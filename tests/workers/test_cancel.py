@@ -92,7 +92,8 @@ def _names(process: psutil.Process, folder: str) -> bool:
 def test_a_cancelled_stage_leaves_nothing_half_done(loop, tmp_path, stage):
     number = loop.start(**LONG if stage == "finetune" else {})
     before = iterations.STAGES[: iterations.STAGES.index(stage)]
-    assert loop.run(number, *before).status in ("queued", "running")
+    if before:
+        assert loop.run(number, *before).status == "running"
 
     interrupt(loop, number, stage)
 
@@ -102,7 +103,7 @@ def test_a_cancelled_stage_leaves_nothing_half_done(loop, tmp_path, stage):
     assert [folder.name for folder in loop.store.root.iterdir()] == [loop.version]
     assert loop.rows(select(ModelVersion.id)) == [loop.version]
     assert loop.serving.script.label == loop.version
-    assert trainers(f"iteration-{number}/train.json") == []
+    assert trainers(str(tmp_path / "work")) == []
     with loop.sessions() as session:
         assert read_pointer(session).champion == loop.version
         last = iterations.stages(session, number)[-1]
@@ -160,7 +161,7 @@ def test_a_worker_killed_while_it_trains_is_followed_by_one_that_makes_the_same_
     when_training(loop, number, lambda: worker.send_signal(signal.SIGKILL)).join()
     assert worker.wait(60) == -signal.SIGKILL
     deadline = time.monotonic() + 20
-    while trainers(f"iteration-{number}/train.json"):
+    while trainers(str(tmp_path / "work")):
         assert time.monotonic() < deadline, "the training goes on without its worker"
         time.sleep(0.1)
     begun = tmp_path / "work" / f"iteration-{number}"

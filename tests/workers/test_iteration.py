@@ -2,8 +2,10 @@
 
 import json
 from functools import partial
+from importlib.util import find_spec
 from itertools import count
 
+import pytest
 from sqlalchemy import select
 
 from judge import iterations
@@ -166,6 +168,17 @@ def test_preferences_and_validation_are_drawn_from_the_training_share(loop):
     measured = {example.instruction for example in examples.validation}
     assert measured.isdisjoint(trained)
     assert held_out.isdisjoint(trained | measured)
+
+
+@pytest.mark.skipif(find_spec("mlflow") is not None, reason="mlflow is installed here")
+def test_a_tracker_that_is_not_installed_ends_the_iteration_before_it_trains(loop, monkeypatch):
+    monkeypatch.setenv("JUDGESMITH_TRACKER", "mlflow")
+    number = loop.start()
+
+    row = loop.run(number, "select", "pair", "judge", "filter", "finetune")
+
+    assert row.status == "failed"
+    assert "pip install 'judgesmith[mlflow]'" in row.error
 
 
 def test_a_stage_that_is_done_is_not_run_again(loop):
