@@ -180,8 +180,11 @@ class Lease:
         return cls(sessions, iteration, stage, taken)
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
+    def transaction(self, *, at_the_end: bool = False) -> Iterator[Session]:
         """A transaction that commits only while this lease holds.
+
+        `at_the_end` is for `complete`: what a stage has done, a swap above all, is not undone by a
+        cancellation that comes after it.
 
         Raises:
             Fenced: another worker has taken the stage.
@@ -189,7 +192,7 @@ class Lease:
         """
         with self.sessions.begin() as session:
             self._row(session)
-            if get(session, self.iteration).status == "cancelling":
+            if get(session, self.iteration).status == "cancelling" and not at_the_end:
                 raise Cancelled(f"iteration {self.iteration} was cancelled")
             yield session
 
@@ -207,7 +210,8 @@ class Lease:
     def complete(self, session: Session, counts: dict[str, Any]) -> str | None:
         """Finish the stage within the caller's transaction; returns the next stage's name, if any.
 
-        The last stage's counts hold the iteration's final `status`.
+        The last stage's counts hold the iteration's final `status`. An iteration that was cancelled
+        meanwhile has no next stage.
         """
         row = self._row(session)
         row.status, row.finished_at, row.lease_until, row.error = "done", func.now(), None, None
@@ -217,6 +221,9 @@ class Lease:
         index = STAGES.index(self.stage) + 1
         if index == len(STAGES):
             finish(session, self.iteration, counts["status"])
+            return None
+        if iteration.status == "cancelling":
+            finish(session, self.iteration, "cancelled")
             return None
         following = STAGES[index]
         iteration.stage = following

@@ -115,7 +115,7 @@ class IterationSettings(BaseModel):
         96, ge=32, description="longer texts are cut in the middle, in training and evaluation"
     )
     method: Literal["lora", "full"] = Field(
-        "lora", description="train adapters, or the weights themselves (with a tenth of the learning rates)"
+        "lora", description="train adapters, or the weights themselves (which want lower learning rates)"
     )
     lora_rank: int = Field(16, ge=1)
     trained_layers: float = Field(0.5, gt=0, le=1, description="upper share of the layers that is trained")

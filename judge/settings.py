@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         description="JSON list of vLLM servers for a candidate on trial; they serve nobody else",
     )
     tracker: Literal["none", "trackio", "mlflow", "wandb"] = Field(
-        "none", description="where training figures go as well; each is an extra of the same name"
+        "none", description="`trackio`, `mlflow` or `wandb`, an extra each: where training figures go as well"
     )
     gateway_url: str = Field("http://127.0.0.1:8080", description="where the command line finds the gateway")
     key: SecretStr | None = Field(None, description="API key that the command line sends")

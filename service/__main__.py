@@ -1,10 +1,15 @@
 """Run the gateway: `python -m service`, with the settings of `JUDGESMITH_*`."""
 
 import argparse
+import contextlib
+import sys
+import threading
+from types import FrameType
 
 import uvicorn
 
 from judge.settings import Settings
+from service.main import create_app
 
 # Longer than clients and proxies keep an idle connection (httpx 5 s, nginx 60 s): the side that would send
 # the next request must be the one that closes first, or that request meets a closing connection.
@@ -13,13 +18,26 @@ KEEP_ALIVE_S = 75
 GRACE_S = 60
 
 
+class Server(uvicorn.Server):
+    """A server that tells at once that it has to stop; the application hears of it when all is answered."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called with SIGINT and SIGTERM."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+
 def main() -> None:
     """Serve until SIGINT or SIGTERM; requests in progress then get `GRACE_S` seconds to finish."""
     argparse.ArgumentParser(prog="python -m service", description=__doc__).parse_args()
     settings = Settings()
-    uvicorn.run(
-        "service.main:create_app",
-        factory=True,
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         timeout_keep_alive=KEEP_ALIVE_S,
@@ -27,6 +45,11 @@ def main() -> None:
         access_log=False,
         proxy_headers=False,  # nothing here depends on who is before it
     )
+    server = Server(config, app.state.stopping)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(3)
 
 
 if __name__ == "__main__":

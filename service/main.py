@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache as cached
@@ -116,6 +117,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
     )
+    # Set when the process is asked to stop: streams that would go on for hours end then.
+    app.state.stopping = threading.Event()
     problems.install(app)
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}

@@ -44,7 +44,8 @@ def run(stage: Stage) -> dict[str, Any]:
         _put(trained, json.dumps(train(stage)))
     weights = hashlib.sha256()
     for path in sorted((stage.folder / "candidate").glob("*.safetensors")):
-        weights.update(path.read_bytes())
+        with path.open("rb") as stream:
+            weights.update(hashlib.file_digest(stream, "sha256").digest())
     return {
         "dataset": digest,
         **sizes,

@@ -1,10 +1,11 @@
 """Running one stage: its lease, its heartbeat, what follows it. The job that RQ workers execute."""
 
 import logging
+import shutil
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import select
 
 from judge import database, iterations, queue
-from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
+from judge.errors import BadModel, Cancelled, Conflict, Fenced, JudgesmithError
 from judge.iterations import LEASE_S, Lease
 from judge.profiles import IterationSettings
 from judge.settings import Settings
-from judge.versions import VersionStore
+from judge.tables import ModelVersion
+from judge.versions import VersionStore, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +104,13 @@ def _run(lease: Lease, name: str, redis: Redis, process: Settings) -> str | None
     try:
         with _heartbeat(lease):
             counts = run(_stage(lease, redis, process))
-            with lease.transaction() as session:
+            with lease.transaction(at_the_end=True) as session:
                 return lease.complete(session, counts)
     except Fenced as error:
         logger.warning("%s", error)
     except Cancelled:
+        # First what is left, then the end: a kill between the two leads here again.
+        _leave_nothing(_stage(lease, redis, process))
         lease.cancelled()
     except (Conflict, JudgesmithError) as error:
         logger.exception("stage %s failed", name)
@@ -131,6 +136,18 @@ def _stage(lease: Lease, redis: Redis, process: Settings) -> Stage:
             redis=redis,
             process=process,
         )
+
+
+def _leave_nothing(stage: Stage) -> None:
+    """Remove what a cancelled iteration was making: half-trained weights, and a version nobody registered."""
+    shutil.rmtree(stage.folder, ignore_errors=True)
+    origin = f"iteration {stage.iteration}"
+    with stage.lease.sessions() as session:
+        registered = set(session.scalars(select(ModelVersion.id).where(ModelVersion.origin == origin)))
+    for folder in stage.store.root.glob("*/"):
+        with suppress(BadModel):  # somebody else's folder
+            if folder.name not in registered and read_manifest(folder).origin == origin:
+                shutil.rmtree(folder)
 
 
 def _ask(redis: Redis, iteration: int, name: str) -> None:

@@ -4,7 +4,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
@@ -16,6 +17,7 @@ from judge.keys import Principal
 from judge.profiles import iteration_settings
 from judge.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
 from service.auth import allow
+from service.events import LAST, followed
 from service.schemas import (
     CampaignAnswer,
     DropAnswer,
@@ -95,6 +97,32 @@ def drops(
         rows = session.scalars(wanted.order_by(DropRow.id).limit(limit)).all()
     found = [DropAnswer(instruction_id=row.instruction_id, step=row.step, reason=row.reason) for row in rows]
     return DropsAnswer(drops=found, next=rows[-1].id if len(rows) == limit else None)
+
+
+@router.get("/{number}/events", response_class=StreamingResponse)
+def follow(
+    number: int,
+    caller: Admin,
+    app: App,
+    request: Request,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Progress as server-sent events: `stage`, `progress`, and `end` when it is over.
+
+    `Last-Event-ID` goes on where a stream broke off; after `end` the answer is 204, so that no client comes
+    again.
+    """
+    known = last_event_id is not None and last_event_id.isdecimal() and len(last_event_id) < 4
+    last = int(last_event_id or 0) if known else 0
+    state = show(number, caller, app)
+    if last >= LAST and state.status not in iterations.ACTIVE:
+        return Response(status_code=204)
+    stream = followed(lambda: show(number, caller, app), last, request.app.state.stopping)
+    return StreamingResponse(
+        stream,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
 
 
 @router.post("/{number}/cancel")

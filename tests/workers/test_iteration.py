@@ -2,19 +2,24 @@
 
 import json
 from functools import partial
+from importlib.util import find_spec
+from itertools import count
 
+import pytest
 from sqlalchemy import select
 
 from judge import iterations
 from judge.comparison import Instruction
-from judge.examples import Example
+from judge.examples import Example, load_examples
 from judge.judging import Judge
 from judge.llm import Backends
 from judge.pointer import read_pointer
+from judge.profiles import iteration_settings
 from judge.prompts import Assembler, load_encoder
 from judge.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
 from judge.templates import pairwise_reasoning, pointwise
 from tests.scripted_vllm import hashed_margin
+from tests.workers.conftest import SMALL, respond
 from workers import responses, tokens
 from workers.batches import in_portions
 from workers.stage import run_stage
@@ -103,12 +108,10 @@ def test_training_and_held_out_share_no_instruction_and_no_response(loop):
 def test_reasoned_examples_are_right_judgments_balanced_over_positions(loop):
     def fair(prompt):
         if "[Response A]" not in prompt:
-            return loop_respond(prompt)
+            return respond(prompt)
         topic = prompt.split("topic-")[1].split()[0]
         first = prompt.split("[Response A]")[1].split("[Response B]")[0]
         return f"It is the one on topic.\n\nVerdict: [[{'A' if f'topic-{topic} ' in first else 'B'}]]"
-
-    from tests.workers.conftest import respond as loop_respond
 
     loop.serving.script.text = fair
     number = loop.start(max_reasoned=6, judged_pairs=16)
@@ -144,6 +147,46 @@ def test_what_is_trained_is_what_is_served_token_for_token(loop):
     assert preference["chosen_ids"] == seen
     assert encoder._trusted.decode(preference["rejected_ids"], False) == "No.\n\nVerdict: [[A]]<|im_end|>"
     assert tokens.verdict_row(judge, pair_)["lower"][: len(masked)] == masked
+
+
+def test_preferences_and_validation_are_drawn_from_the_training_share(loop):
+    verdicts = count()
+
+    def wavering(prompt):
+        return (
+            f"Hm.\n\nVerdict: [[{'AB'[next(verdicts) % 2]}]]" if "[Response A]" in prompt else respond(prompt)
+        )
+
+    loop.serving.script.text = wavering
+    settings = {"dpo_epochs": 1, "judged_pairs": 20, "samples": 6, "concurrency": 1, "validation_share": 0.3}
+    number = loop.start(**settings, max_reasoned=20, max_pointwise=30)
+
+    counts = loop.run(number, "select", "pair", "judge", "filter", "finetune").counts["finetune"]
+
+    assert counts["preferences"] > 0
+    assert counts["preferences"] % 2 == 0
+    assert counts["validation"] > 0
+    assert counts["lessons"].keys() == {"reasoned", "preferences", "pointwise"}
+    assert counts["lessons"]["preferences"]["examples"] == counts["preferences"]
+    assert all(0 <= lesson["accuracy"] <= 1 for lesson in counts["lessons"].values())
+    with loop.sessions() as session:
+        examples = load_examples(session, number, iteration_settings("smoke", {**SMALL, **settings}))
+    trained = {e.instruction for e in [*examples.reasoned, *examples.preferences, *examples.pointwise]}
+    held_out = {row.instruction_id for row in loop.rows(select(PairRow)) if row.held_out}
+    measured = {example.instruction for example in examples.validation}
+    assert measured.isdisjoint(trained)
+    assert held_out.isdisjoint(trained | measured)
+
+
+@pytest.mark.skipif(find_spec("mlflow") is not None, reason="mlflow is installed here")
+def test_a_tracker_that_is_not_installed_ends_the_iteration_before_it_trains(loop, monkeypatch):
+    monkeypatch.setenv("JUDGESMITH_TRACKER", "mlflow")
+    number = loop.start()
+
+    row = loop.run(number, "select", "pair", "judge", "filter", "finetune")
+
+    assert row.status == "failed"
+    assert "pip install 'judgesmith[mlflow]'" in row.error
 
 
 def test_a_stage_that_is_done_is_not_run_again(loop):

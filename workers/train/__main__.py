@@ -1,5 +1,6 @@
 """All lessons of a run, then the candidate's folder."""
 
+import fcntl
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,9 @@ _VALIDATION = {"reasoned": "verdicts", "preferences": "verdicts", "pointwise": "
 def main(config: TrainConfig) -> None:
     """Teach the lessons that have rows, each from the model of the one before."""
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # A worker that was given up for dead may have left a training running here: wait for its end.
+    lock = (config.folder / "train.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     rows = {name: config.rows(name) for name in LESSONS}
     sizes = {name: planned(config, name, rows[name]) for name in LESSONS}
     current, before = config.seed_model, 0
