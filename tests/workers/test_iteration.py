@@ -114,13 +114,13 @@ def test_reasoned_examples_are_right_judgments_balanced_over_positions(loop):
         return f"It is the one on topic.\n\nVerdict: [[{'A' if f'topic-{topic} ' in first else 'B'}]]"
 
     loop.serving.script.text = fair
-    number = loop.start(max_reasoned=6, judged_pairs=16)
+    number = loop.start(max_reasoned=8, judged_pairs=16)
     loop.run(number, "select", "pair", "judge", "filter")
 
     examples = [row for row in loop.rows(select(ExampleRow)) if row.kind == "reasoned"]
 
-    assert len(examples) == 6
-    assert sum(row.chosen_first for row in examples) == 3
+    assert len(examples) == 8
+    assert sum(row.chosen_first for row in examples) == 4
     assert all(row.judgment.endswith("[[A]]" if row.chosen_first else "[[B]]") for row in examples)
 
 
