@@ -154,7 +154,9 @@ def test_preferences_and_validation_are_drawn_from_the_training_share(loop):
 
     def wavering(prompt):
         return (
-            f"Hm.\n\nVerdict: [[{'AB'[next(verdicts) % 2]}]]" if "[Response A]" in prompt else respond(prompt)
+            f"Hm.\n\nVerdict: [[{'AABB'[next(verdicts) % 4]}]]"
+            if "[Response A]" in prompt
+            else respond(prompt)
         )
 
     loop.serving.script.text = wavering
