@@ -92,11 +92,11 @@ def test_a_missing_key_and_a_page_of_a_proxy_are_told_too():
 
 
 def test_a_gateway_that_is_not_there_is_one_line(tmp_path):
-    refused = run("status", JUDGESMITH_HOME=str(tmp_path))
+    refused = run("status", JUDGESMITH_HOME=str(tmp_path), JUDGESMITH_GATEWAY_URL="http://127.0.0.1:1")
 
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "http://127.0.0.1:8080" in refused.stderr
+    assert "http://127.0.0.1:1" in refused.stderr
     assert "judgesmith up" in refused.stderr
 
 
