@@ -121,14 +121,11 @@ CUT = Options(cut=True)
 async def cascade(file: Path, limit: int, tokens: int, judge: Judge, http: httpx.AsyncClient) -> None:
     """Accuracy on pairs with a winner, decisions per second, and what the stopping rules save."""
     pairs = [pair for pair in sample(file, 10**9) if pair.label != "tie"][:limit]
-    calibrated = judge.calibration(judge.manifest.strategy).fitted
-    threshold = {} if calibrated else {"threshold": 0.75}
     arms = {
         "direct": {"mode": "direct"},
-        "cascade": {"mode": "cascade", "votes": VOTES} | threshold,
-        "cascade at 0.75": {"mode": "cascade", "votes": VOTES, "threshold": 0.75},
+        "cascade": {"mode": "cascade", "votes": VOTES},
     }
-    print(f"\n{file.name}: {len(pairs)} pairs; cascade threshold {judge.manifest.cascade_threshold}")
+    print(f"\n{file.name}: {len(pairs)} pairs; cascade threshold {judge.threshold(Options())}")
     print(f"| {'mode':16} | right | 95% | decisions/s | by reasoning |\n|---|---|---|---|---|")
     fixed: dict[str, list[Vote]] = {}
 
@@ -155,7 +152,7 @@ async def cascade(file: Path, limit: int, tokens: int, judge: Judge, http: httpx
         async def one(
             pair: LabeledPair, fields: dict[str, Any] = fields, answers: dict[str, Any] = answers
         ) -> None:
-            asked = {"cache": False, "allow_tie": False, "rationale_tokens": tokens}
+            asked: dict[str, Any] = {"cache": False, "allow_tie": False, "rationale_tokens": tokens}
             answers[pair.item] = await ask(http, pair, fields | asked)
 
         took = await timed(pairs, one, AT_ONCE)
