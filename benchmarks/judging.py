@@ -121,7 +121,7 @@ CUT = Options(cut=True)
 async def cascade(file: Path, limit: int, tokens: int, judge: Judge, http: httpx.AsyncClient) -> None:
     """Accuracy on pairs with a winner, decisions per second, and what the stopping rules save."""
     pairs = [pair for pair in sample(file, 10**9) if pair.label != "tie"][:limit]
-    arms = {
+    arms: dict[str, dict[str, Any]] = {
         "direct": {"mode": "direct"},
         "cascade": {"mode": "cascade", "votes": VOTES},
     }
