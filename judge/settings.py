@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     capture_rate: float = Field(
         1.0, ge=0, le=1, description="share of the instructions seen that is gathered"
     )
+    capture_per_second: float = Field(
+        5.0,
+        ge=0,
+        description="instructions a second that one gateway gathers, in the long run; 0: any number",
+    )
     capture_min_chars: int = Field(1, ge=1, description="shorter instructions are not gathered from requests")
     capture_max_chars: int = Field(
         20_000, ge=1, description="longer instructions are not gathered from requests"

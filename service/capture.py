@@ -16,6 +16,8 @@ from judge.tenants import Policy
 
 logger = logging.getLogger(__name__)
 _REMEMBER_S = 10.0
+# What a quiet time saves up.
+_BURST_S = 60.0
 
 
 class Capture:
@@ -27,6 +29,25 @@ class Capture:
         self._rules = Rules.of(settings)
         self._policies: dict[str, Policy] = {}
         self._read = -_REMEMBER_S
+        self._room = settings.capture_per_second * _BURST_S
+        self._filled = time.monotonic()
+
+    def has_room(self) -> bool:
+        """Whether one more may be looked at now, which is then counted.
+
+        Redacting and storing cost more than a direct decision: under load, gathering everything would take
+        the machine from those who wait for answers, for instructions that no iteration will need.
+        """
+        rate = self._settings.capture_per_second
+        if not rate:
+            return True
+        now = time.monotonic()
+        self._room = min(self._room + (now - self._filled) * rate, rate * _BURST_S)
+        self._filled = now
+        if self._room < 1:
+            return False
+        self._room -= 1
+        return True
 
     def choose(self, items: list[Gathered]) -> list[Gathered]:
         """Those that may be gathered, redacted. Blocks for the database now and then."""

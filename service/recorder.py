@@ -50,7 +50,7 @@ class Recorder:
     ) -> None:
         self._sessions = sessions
         self._redis = redis
-        self._choose = capture.choose
+        self._filter = capture
         self._capture_max = capture_max
         self._metrics = metrics
         self._waiting: asyncio.Queue[_Entry] = asyncio.Queue()
@@ -75,8 +75,10 @@ class Recorder:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait(_Entry(row, stored))
         await stored
-        if captured:
+        if captured and self._filter.has_room():
             self._captured.put_nowait(captured)
+        elif captured:
+            self._metrics.captured.labels("skipped").inc()
 
     async def _record_all(self) -> None:
         while True:
@@ -114,7 +116,7 @@ class Recorder:
             session.execute(_INSERT, {"rows": json.dumps(rows)})
 
     def _capture(self, seen: list[Gathered]) -> None:
-        items = self._choose(seen)
+        items = self._filter.choose(seen)
         self._metrics.captured.labels("left_out").inc(len(seen) - len(items))
         if not items:
             return

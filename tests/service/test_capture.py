@@ -69,6 +69,19 @@ def test_a_share_is_captured_and_always_the_same_one(make_world):
     assert set(captured(world)) == chosen
 
 
+def test_under_load_some_are_passed_over_and_counted(make_world):
+    world = make_world(capture_per_second=0.1)  # a minute's worth is six
+
+    for number in range(20):
+        ask(world, f"What can you tell me about the number {number} and its neighbors?")
+
+    deadline = time.monotonic() + 10
+    while 'captured_total{outcome="stored"} 6.0' not in (metrics := world.http.get("/metrics").text):
+        assert time.monotonic() < deadline, metrics
+        time.sleep(0.05)
+    assert 'captured_total{outcome="skipped"} 14.0' in metrics
+
+
 def test_only_tenants_that_have_opted_in_are_captured(make_world):
     world = make_world(auth="keys")
     with world.sessions.begin() as session:
