@@ -1,14 +1,20 @@
 """Votes into decisions."""
 
+import random
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.voting import Vote, enough, majority, share_for_a, tally
+from judge.voting import EVEN, Vote, enough, majority, p_even, share_for_a, tally
 
 
 def votes(text):
     names = {"a": "a", "b": "b", "t": "tie", "x": "invalid"}
-    return [Vote("a", names[letter], reason="no verdict" if letter == "x" else None) for letter in text]
+    return [
+        Vote("ab"[index % 2], names[letter], reason="no verdict" if letter == "x" else None)
+        for index, letter in enumerate(text)
+    ]
 
 
 def test_most_valid_votes_decide():
@@ -71,5 +77,27 @@ def test_confidence_stops_a_unanimous_vote_after_four_and_not_before():
     assert len(stopped(cast, "curtailed")) == 18
 
 
-def test_votes_that_follow_the_position_never_grow_confident():
-    assert len(stopped(votes("ab" * 16), "confident")) == 32
+def test_votes_that_follow_the_position_stop_as_even():
+    few = stopped(votes("ab" * 16), "confident")
+
+    assert len(few) == 14
+    assert majority(few, allow_tie=True)[0] == "tie"
+    assert len(stopped(votes("ab" * 16), "curtailed")) == 32
+
+
+def test_the_probability_of_even_votes_is_that_of_random_rates():
+    rng = np.random.default_rng(4)
+    cast = votes("ab" * 5 + "aa" + "tb")
+    rates = (rng.beta(1 + 6.5, 1 + 0.5, 200_000) + rng.beta(1 + 1, 1 + 6, 200_000)) / 2
+
+    assert abs(p_even(cast) - (abs(rates - 0.5) < EVEN).mean()) < 0.005
+
+
+def test_one_sided_votes_are_not_called_even():
+    rng = random.Random(5)
+    ends = []
+    for _ in range(200):
+        cast = votes("".join("a" if rng.random() < 0.7 else "b" for _ in range(32)))
+        ends.append(majority(stopped(cast, "confident"), allow_tie=True)[0])
+
+    assert ends.count("a") > 180
