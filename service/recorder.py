@@ -27,11 +27,13 @@ _LARGEST_BATCH = 500
 # A worker is asked to gather no more often; its own sweep finds what came after the last time.
 _ASK_S = 1.0
 _REST_S = 0.1
-# All rows as one parameter of one statement: a third of the time of an insert for each.
+# All rows as one parameter of one statement: a third of the time of an insert for each. The commit does not
+# wait for the disk, whose worst syncs take longer than a decision (docs/decisions/0012).
 _COLUMNS = ", ".join(column.name for column in DecisionRow.__table__.columns if column.name != "at")
 _INSERT = text(
     f"INSERT INTO {DecisionRow.__tablename__} ({_COLUMNS}) SELECT {_COLUMNS} "
-    f"FROM jsonb_populate_recordset(NULL::{DecisionRow.__tablename__}, CAST(:rows AS jsonb))"
+    f"FROM jsonb_populate_recordset(NULL::{DecisionRow.__tablename__}, CAST(:rows AS jsonb)), "
+    "(SELECT set_config('synchronous_commit', 'off', true)) AS setting"
 )
 Item = TypeVar("Item")
 
