@@ -32,7 +32,7 @@ from judge.scenarios import Array, ScenarioClassifier, builtin, examples, shorte
 HELD_OUT = 0.25
 DRAWS = 1000
 SEED = 0
-ASKED = 150
+ASKED = 80
 Rows = list[tuple[str, str]]
 Predict = Callable[[Sequence[str]], list[tuple[str, float]]]
 

@@ -26,7 +26,7 @@ SETTINGS = {
     "method": "lora",
     "lora_rank": 2,
     "batch_pairs": 4,
-    "dpo_epochs": 1,
+    "dpo_epochs": 2,
     "dpo_learning_rate": 1e-3,
     "checkpoint_every": 2,
     "patience": 10,
@@ -131,7 +131,7 @@ def test_all_lessons_train_and_tell_how_far_they_are(whole, seed_model):
     progress = [event for event in told if "done" in event]
 
     assert {name: result["steps"] for name, result in results.items()} == {
-        "reasoned": 6, "preferences": 6, "pointwise": 6,
+        "reasoned": 6, "preferences": 12, "pointwise": 6,
     }  # fmt: skip
     assert all(0 <= result["accuracy"] <= 1 and result["best_step"] % 2 == 0 for result in results.values())
     assert [event["done"] for event in progress] == sorted(event["done"] for event in progress)
@@ -145,21 +145,21 @@ def test_a_killed_run_goes_on_and_makes_the_same_weights(whole, seed_model, tmp_
     folder = prepare(tmp_path / "run", seed_model)
     killed = start(folder)
     for event in events(killed):
-        if event.get("lesson") == "preferences" and event.get("step") == 5:
+        if event.get("lesson") == "preferences" and event.get("step") == 11:
             killed.send_signal(signal.SIGKILL)
     killed.wait()
     begun = json.loads((folder / "reasoned" / "done.json").read_text())
     # As if the kill had come in the middle of writing the last checkpoint.
     checkpoints = folder / "preferences" / "checkpoints"
-    (checkpoints / "checkpoint-6").mkdir(exist_ok=True)
-    (checkpoints / "checkpoint-6" / "trainer_state.json").write_text('{"global_st')
+    (checkpoints / "checkpoint-12").mkdir(exist_ok=True)
+    (checkpoints / "checkpoint-12" / "trainer_state.json").write_text('{"global_st')
 
     told = train(folder)
 
     steps = [event["step"] for event in told if event.get("lesson") == "preferences" and "loss" in event]
     assert not (folder / "candidate.partial").exists()
     assert not [event for event in told if event.get("lesson") == "reasoned"]
-    assert steps == [5, 6]
+    assert steps == [11, 12]  # in the middle of the second epoch
     assert told[-1]["results"]["reasoned"] == begun
     assert weights(folder) == weights(whole[0])
 

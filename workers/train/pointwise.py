@@ -12,11 +12,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl import RewardConfig, RewardTrainer
 
 from workers.train.lesson import Lesson
+from workers.train.order import Repeatable
 from workers.train.validation import Validated
 from workers.train.weights import load, prepare
 
 
-class _Trainer(Validated, RewardTrainer):
+class _Trainer(Repeatable, Validated, RewardTrainer):
     pass
 
 

@@ -11,11 +11,12 @@ from trl import DPOConfig, DPOTrainer
 
 from workers.train.config import tokens
 from workers.train.lesson import Lesson
+from workers.train.order import Repeatable
 from workers.train.validation import Validated
 from workers.train.weights import freeze, load, lora
 
 
-class _Trainer(Validated, DPOTrainer):
+class _Trainer(Repeatable, Validated, DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset  # token ids already: the prompts must be those that are served
 

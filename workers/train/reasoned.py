@@ -7,11 +7,12 @@ from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from workers.train.lesson import Lesson
+from workers.train.order import Repeatable
 from workers.train.validation import Validated
 from workers.train.weights import load, prepare
 
 
-class _Trainer(Validated, SFTTrainer):
+class _Trainer(Repeatable, Validated, SFTTrainer):
     pass
 
 
