@@ -26,7 +26,7 @@ SETTINGS = {
     "method": "lora",
     "lora_rank": 2,
     "batch_pairs": 4,
-    "dpo_epochs": 2,
+    "dpo_epochs": 1,
     "dpo_learning_rate": 1e-3,
     "checkpoint_every": 2,
     "patience": 10,
@@ -50,7 +50,7 @@ def seed_model(tmp_path_factory) -> Path:
     return store.path(store.add(make_tiny_model(root / "draft"), origin="test").id)
 
 
-def prepare(folder: Path, seed_model: Path, **changes: Any) -> Path:
+def prepare(folder: Path, seed_model: Path, *, validated: bool = True, **changes: Any) -> Path:
     """Write the datasets and the configuration of a run."""
     folder.mkdir()
     store = VersionStore(seed_model.parent)
@@ -66,7 +66,7 @@ def prepare(folder: Path, seed_model: Path, **changes: Any) -> Path:
         )
         for n, pair in enumerate(PAIRS)
     ]
-    held, taught = PAIRS[:4], examples[4:]
+    held, taught = PAIRS[:4] if validated else [], examples[4:]
     datasets = {
         "reasoned": [tokens.reasoned_row(judge, example) for example in taught],
         "preferences": [tokens.preference_row(judge, example) for example in taught],
@@ -131,7 +131,7 @@ def test_all_lessons_train_and_tell_how_far_they_are(whole, seed_model):
     progress = [event for event in told if "done" in event]
 
     assert {name: result["steps"] for name, result in results.items()} == {
-        "reasoned": 6, "preferences": 12, "pointwise": 6,
+        "reasoned": 6, "preferences": 6, "pointwise": 6,
     }  # fmt: skip
     assert all(0 <= result["accuracy"] <= 1 and result["best_step"] % 2 == 0 for result in results.values())
     assert [event["done"] for event in progress] == sorted(event["done"] for event in progress)
@@ -145,23 +145,41 @@ def test_a_killed_run_goes_on_and_makes_the_same_weights(whole, seed_model, tmp_
     folder = prepare(tmp_path / "run", seed_model)
     killed = start(folder)
     for event in events(killed):
-        if event.get("lesson") == "preferences" and event.get("step") == 11:
+        if event.get("lesson") == "preferences" and event.get("step") == 5:
             killed.send_signal(signal.SIGKILL)
     killed.wait()
     begun = json.loads((folder / "reasoned" / "done.json").read_text())
     # As if the kill had come in the middle of writing the last checkpoint.
     checkpoints = folder / "preferences" / "checkpoints"
-    (checkpoints / "checkpoint-12").mkdir(exist_ok=True)
-    (checkpoints / "checkpoint-12" / "trainer_state.json").write_text('{"global_st')
+    (checkpoints / "checkpoint-6").mkdir(exist_ok=True)
+    (checkpoints / "checkpoint-6" / "trainer_state.json").write_text('{"global_st')
 
     told = train(folder)
 
     steps = [event["step"] for event in told if event.get("lesson") == "preferences" and "loss" in event]
     assert not (folder / "candidate.partial").exists()
     assert not [event for event in told if event.get("lesson") == "reasoned"]
-    assert steps == [11, 12]  # in the middle of the second epoch
+    assert steps == [5, 6]
     assert told[-1]["results"]["reasoned"] == begun
     assert weights(folder) == weights(whole[0])
+
+
+def test_a_run_killed_in_a_later_epoch_reads_every_example_once(seed_model, tmp_path):
+    # Without validation the weights are those of the last step, not of the best one.
+    changes = {"sft_epochs": 0, "dpo_epochs": 0, "pointwise_epochs": 2, "validated": False}
+    whole = prepare(tmp_path / "whole", seed_model, **changes)
+    train(whole)
+    folder = prepare(tmp_path / "run", seed_model, **changes)
+    killed = start(folder)
+    for event in events(killed):
+        if event.get("step") == 9:
+            killed.send_signal(signal.SIGKILL)
+    killed.wait()
+
+    told = train(folder)
+
+    assert [event["step"] for event in told if "loss" in event] == [9, 10, 11, 12]
+    assert weights(folder) == weights(whole)
 
 
 def test_it_ends_with_the_process_that_started_it(seed_model, tmp_path):
