@@ -7,10 +7,8 @@ dropped, because a small generator has little to spare.
 
 import re
 from collections.abc import Mapping
-from functools import cache
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
+from judge import languages
 from judge.comparison import Instruction, PreferencePair, fold
 from judge.openers import says_nothing
 from judge.pairs import usable
@@ -152,8 +150,8 @@ def language(text: str) -> str | None:
     # A character of Chinese or Japanese says as much as three letters.
     if len(prose.encode()) < _ENOUGH:
         return None
-    code, probability = _identifier().classify(prose)
-    return _VARIANTS.get(code, str(code)) if probability >= _SURE else None
+    code, probability = languages.guess(prose)
+    return _VARIANTS.get(code, code) if probability >= _SURE else None
 
 
 # Not told apart here: one answers the other's speakers.
@@ -161,9 +159,3 @@ _VARIANTS: Mapping[str, str] = {
     "wuu": "zh", "yue": "zh", "nb": "no", "nn": "no", "da": "no", "bs": "hr", "sr": "hr", "ms": "id",
     "pcm": "en", "gl": "pt",
 }  # fmt: skip
-
-
-@cache
-def _identifier() -> LanguageIdentifier:
-    """py3langid's own model, with probabilities; 1.5 s and 130 MB when it is first asked."""
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

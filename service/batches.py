@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from judge.batches import Lease, Line, Result, purge
+from judge.batches import Lease, Line, Result
 from judge.errors import Fenced, Unavailable
 from judge.keys import Principal
 from service import problems
@@ -43,7 +43,6 @@ _TURN_S = 60.0
 # Lines of a batch begun at a time, in places to be judged at; the others wait for a place, or to try again.
 _AHEAD = 2
 _LONGEST_PAUSE_S = 30.0
-_PURGE_S = 3600.0
 # What passes: the synchronous routes answer 503 to it, a batch tries again.
 _PASSING = (Unavailable, OperationalError, InterfaceError, PoolTimeout, RedisError)
 
@@ -116,14 +115,9 @@ class Batches:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _take(self) -> None:
-        clock = asyncio.get_running_loop().time
-        purged = -_PURGE_S
         while not self._stopping.is_set():
             lease = None
             try:
-                if clock() - purged >= _PURGE_S:
-                    purged = clock()
-                    await asyncio.to_thread(purge, self._app.sessions, self._app.settings.batch_days)
                 if len(self._working) < _AT_ONCE:
                     lease = await asyncio.to_thread(Lease.take, self._app.sessions, self._holder)
             except SQLAlchemyError as error:

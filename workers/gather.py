@@ -1,9 +1,9 @@
-"""Gathering: captured instructions from the stream into Postgres, and the upkeep of the pool. RQ job."""
+"""Gathering: captured instructions from the stream into Postgres, and the upkeep of what is stored. RQ job."""
 
 import logging
 import os
 
-from judge import database, forgetting, gathering, languages, queue
+from judge import batches, database, forgetting, gathering, languages, queue
 from judge.gathering import Rules
 from judge.settings import Settings
 from workers.scan import scan
@@ -25,6 +25,7 @@ def run_gather() -> None:
         scan(sessions)
         purge(sessions, rules)
         forgetting.delete_files(sessions, settings.work_dir)
+        batches.purge(sessions, settings.batch_days)
     finally:
         redis.close()
         engine.dispose()
