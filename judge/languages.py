@@ -26,5 +26,6 @@ def guess(text: str) -> tuple[str, float]:
 
 @cache
 def _identifier() -> LanguageIdentifier:
-    # 1.5 s and 130 MB when it is first asked. With shares: the module's own functions give log-probabilities without a scale.
+    # 1.5 s and 130 MB when it is first asked. With shares: the module's own functions give log-probabilities
+    # without a scale.
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

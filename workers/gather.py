@@ -1,4 +1,4 @@
-"""Gathering: captured instructions from the stream into Postgres, and the upkeep of what is stored. RQ job."""
+"""Gathering: captured instructions into Postgres, and the upkeep of what is stored. RQ job."""
 
 import logging
 import os
