@@ -90,6 +90,9 @@ class IterationSettings(BaseModel):
 
     instructions: int = Field(600, ge=20, le=1_000_000, description="instructions to work with, newest first")
     held_out_share: float = Field(0.25, gt=0, lt=1, description="share of them kept for evaluation")
+    languages: tuple[Annotated[str, Field(pattern="^[a-z]{2,3}$")], ...] = Field(
+        (), description="only instructions in these (ISO 639), or whose language is not known; none: any"
+    )
     max_instruction_chars: int = Field(1200, ge=50, description="longer instructions are left out")
     classify: bool = Field(
         True,
