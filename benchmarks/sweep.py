@@ -55,6 +55,10 @@ MIXES: dict[str, dict[str, float]] = {
         "broken_off": 0.1,
     },
     "demands": {"requirement": 0.7, "neighbor": 0.3},
+    "asked": {
+        "requirement": 0.40, "neighbor": 0.20, "modified": 0.15, "random": 0.07, "incomplete": 0.09,
+        "shortened": 0.09,
+    },
 }  # fmt: skip
 DEFAULTS: dict[str, Any] = {"mix": "varied", "pairs": 480, "per_instruction": 3, "field_tokens": 96}
 RUNS: dict[str, dict[str, Any]] = {
@@ -63,6 +67,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "first": {"mix": "first"},
     "damage": {"mix": "damage"},
     "demands": {"mix": "demands"},
+    "asked": {"mix": "asked", "pairs": 800, "per_instruction": 4, "method": "full", "pointwise_learning_rate": 1e-4},
 }
 HELD_OUT = {
     "neighbor": "held-out neighbor",
@@ -240,13 +245,12 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool
     }
     (folder / "train.json").write_text(json.dumps(config))
     print(f"{name}: training on {len(lessons)} pairs", flush=True)
+    command = [sys.executable, "-m", "workers.train", str(folder / "train.json")]
     with (folder / "train.log").open("wb") as log:
-        subprocess.run(
-            [sys.executable, "-m", "workers.train", str(folder / "train.json")],
-            check=True,
-            stdout=log,
-            stderr=log,
-        )
+        # A training ends with who started it: when its input is closed.
+        training = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        if training.wait():
+            raise SystemExit(f"the training failed: see {folder / 'train.log'}")
     return folder / "candidate"
 
 

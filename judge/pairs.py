@@ -14,6 +14,7 @@ substituted  the same response with words of another one in it
 spliced      the same response with sentences of another one in it
 renumbered   the same response with some of its numbers changed
 repeating    the same response, repeating itself from some sentence on
+incomplete   the same response without its second half
 broken_off   the same response, broken off in the middle of a sentence
 """
 
@@ -199,6 +200,7 @@ _MAKERS: dict[str, Maker] = {
     "spliced": _mixed("spliced", degraded.spliced),
     "renumbered": _worse("renumbered", degraded.renumbered),
     "repeating": _worse("repeating", degraded.repeating),
+    "incomplete": _worse("incomplete", degraded.incomplete),
     "broken_off": _worse("broken_off", degraded.broken_off),
 }
 STRATEGIES = tuple(_MAKERS)

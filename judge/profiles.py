@@ -37,6 +37,7 @@ class PairMix(BaseModel):
     spliced: float = Field(0, ge=0)
     renumbered: float = Field(0, ge=0)
     repeating: float = Field(0, ge=0)
+    incomplete: float = Field(0, ge=0)
     broken_off: float = Field(0, ge=0)
 
     @model_validator(mode="after")
