@@ -67,7 +67,13 @@ RUNS: dict[str, dict[str, Any]] = {
     "first": {"mix": "first"},
     "damage": {"mix": "damage"},
     "demands": {"mix": "demands"},
-    "asked": {"mix": "asked", "pairs": 800, "per_instruction": 4, "method": "full", "pointwise_learning_rate": 1e-4},
+    "asked": {
+        "mix": "asked",
+        "pairs": 800,
+        "per_instruction": 4,
+        "method": "full",
+        "pointwise_learning_rate": 1e-4,
+    },
 }
 HELD_OUT = {
     "neighbor": "held-out neighbor",
