@@ -311,7 +311,7 @@ def test_postgres_killed_in_every_stage_loses_and_doubles_nothing(loop, postgres
 
 
 def test_backends_and_training_killed_in_every_stage_that_uses_them_change_nothing(
-    loop, tmp_path, backends, undisturbed
+    loop, tmp_path, undisturbed, backends
 ):
     number = loop.start(**SETTINGS)
     serving, evaluation = backends["BACKEND_URLS"], backends["EVALUATION_URL"]
