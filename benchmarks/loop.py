@@ -208,7 +208,8 @@ async def replay(url: str, bodies: Sequence[Body], concurrency: int) -> Rate:
 
 async def warm_up(url: str) -> None:
     """The first requests after a start are slow."""
-    body = {"token_ids": list(range(100, 150)), "sampling_params": {"max_tokens": 16}, "output_mode": "text"}
+    sampling = {"max_tokens": 16, "temperature": 0.7}
+    body = {"token_ids": list(range(100, 150)), "sampling_params": sampling, "output_mode": "text"}
     await replay(url, [body] * _WARM_UP, _WARM_UP)
 
 
