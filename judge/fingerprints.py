@@ -9,6 +9,7 @@ with 0.03.
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from rensa import RMinHash
 from judge.comparison import Instruction, fold
 
 VALUES = 64
+# From here on two texts are nearly the same.
+SAME = 0.8
 _BANDS, _ROWS = 12, 5
 _NGRAM = 5
 # The beginning and the end of very long texts say enough, and bound the work.
@@ -38,6 +41,26 @@ class Print:
     bands: tuple[int, ...]
 
 
+class Index:
+    """Prints in memory, found by their bands, as the database's index finds those of the pool."""
+
+    def __init__(self) -> None:
+        self._by_band: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
+
+    def add(self, key: str, one: Print) -> None:
+        """Put in a print under a key."""
+        for band in one.bands:
+            self._by_band[band].append((key, one.signature))
+
+    def near(self, one: Print) -> str | None:
+        """The key of a print that is nearly the same."""
+        for band in one.bands:
+            for key, signature in self._by_band.get(band, ()):
+                if similarity(one.signature, signature) >= SAME:
+                    return key
+        return None
+
+
 def take(instruction: Instruction) -> Print:
     """The print of an instruction."""
     text = fold("\n".join(turn.content for turn in instruction.messages if turn.role != "system"))
@@ -51,6 +74,18 @@ def take(instruction: Instruction) -> Print:
         for band in range(_BANDS)
     )
     return Print(values.tobytes(), bands)
+
+
+def repeated(prints: Sequence[Print]) -> set[int]:
+    """Indexes of those that are nearly the same as an earlier one."""
+    index = Index()
+    found: set[int] = set()
+    for place, one in enumerate(prints):
+        if index.near(one) is None:
+            index.add(str(place), one)
+        else:
+            found.add(place)
+    return found
 
 
 def similarity(one: bytes, other: bytes) -> float:

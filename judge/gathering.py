@@ -13,12 +13,13 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import ResponseError
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from judge import fingerprints, instructions, languages, protected, quarantine, tenants
-from judge.database import Sessions
+from judge import fingerprints, languages, protected, tenants
+from judge.database import Lock, Sessions
 from judge.instructions import STREAM, Gathered, from_stream_entry
+from judge.portion import Portion
 from judge.redaction import redact_instruction
 from judge.settings import Settings
 from judge.tables import InstructionRow, QuarantineRow
@@ -26,12 +27,6 @@ from judge.tenants import Policy
 
 _GROUP = "gather"
 _PORTION = 100
-_SAME = 0.8
-# Candidates that share a band are few unless the pool holds a template thousands of times.
-_MOST_CANDIDATES = 200
-FLOOD = 50
-# One writer at a time, so that two near-duplicates cannot pass each other.
-_LOCK = 6020203
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +61,15 @@ def admit(sessions: Sessions, items: Sequence[Gathered], rules: Rules) -> Outcom
     for start in range(0, len(items), _PORTION):
         prepared = [prepare(item, rules) for item in items[start : start + _PORTION]]
         with sessions.begin() as session:
-            session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            # One writer at a time, so that two near-duplicates cannot pass each other.
+            session.execute(select(func.pg_advisory_xact_lock(Lock.GATHER)))
             # With a limit, the planner may take a scan of the table for cheaper than the bands' index.
             session.execute(text("SET LOCAL enable_seqscan = off"))
             protected.protect_anchors(session)
             left = _left(session, {item.tenant for item in prepared}, rules.policy)
-            for index, item in enumerate(prepared, start):
-                _admit(session, index, item, left, outcome)
+            portion = Portion.look_up(session, prepared)
+            _admit(portion, start, prepared, left, outcome)
+            portion.write(session)
     return outcome
 
 
@@ -102,61 +99,26 @@ def _stored_today(session: Session, tenant: str) -> int:
     return sum(session.scalar(count) or 0 for count in counts)
 
 
-def _admit(session: Session, index: int, item: Gathered, left: dict[str, float], outcome: Outcome) -> None:
-    if _is_known(session, item.instruction.digest):
-        outcome.duplicates += 1
-        return
-    if left[item.tenant] <= 0:
-        outcome.rejected[index] = f"the tenant {item.tenant} has stored its number of instructions for today"
-        return
-    if close := protected.closest(session, item.instruction):
-        quarantine.put(session, item, "contaminated", str(close))
-        outcome.quarantined[index] = str(close)
-        left[item.tenant] -= 1
-        return
-    if _is_near(session, item):
-        outcome.near_duplicates += 1
-        return
-    instructions.store(session, [item])
-    outcome.stored += 1
-    left[item.tenant] -= 1
-
-
-def _is_known(session: Session, digest: str) -> bool:
-    return any(
-        session.scalar(select(table.id).where(table.digest == digest)) is not None
-        for table in (InstructionRow, QuarantineRow)
-    )
-
-
-def _is_near(session: Session, item: Gathered) -> bool:
-    """Whether it is nearly the same as one in the pool, which then counts it, or as one in quarantine."""
-    near = _near(session, InstructionRow, item)
-    if near is None:
-        return _near(session, QuarantineRow, item) is not None
-    repeated = session.execute(
-        update(InstructionRow)
-        .where(InstructionRow.id == near)
-        .values(near_duplicates=InstructionRow.near_duplicates + 1)
-        .returning(InstructionRow)
-    ).scalar_one()
-    if repeated.near_duplicates >= FLOOD and not repeated.released:
-        reason = f"{repeated.near_duplicates} near-duplicates of it came in"
-        quarantine.move(session, [repeated], "flood", reason)
-    return True
-
-
-def _near(session: Session, table: type[InstructionRow] | type[QuarantineRow], item: Gathered) -> int | None:
-    assert item.print is not None
-    candidates = session.execute(
-        select(table.id, table.signature)
-        .where(table.bands.overlap(list(item.print.bands)))
-        .limit(_MOST_CANDIDATES)
-    )
-    for row_id, signature in candidates:
-        if signature and fingerprints.similarity(item.print.signature, signature) >= _SAME:
-            return int(row_id)
-    return None
+def _admit(
+    portion: Portion, start: int, items: Sequence[Gathered], left: dict[str, float], outcome: Outcome
+) -> None:
+    for place, item in enumerate(items):
+        close = portion.close[place]
+        if portion.is_known(item):
+            outcome.duplicates += 1
+        elif left[item.tenant] <= 0:
+            reason = f"the tenant {item.tenant} has stored its number of instructions for today"
+            outcome.rejected[start + place] = reason
+        elif close:
+            portion.set_apart(item, str(close))
+            outcome.quarantined[start + place] = str(close)
+            left[item.tenant] -= 1
+        elif portion.is_near(place, item):
+            outcome.near_duplicates += 1
+        else:
+            portion.store(item)
+            outcome.stored += 1
+            left[item.tenant] -= 1
 
 
 def gather(

@@ -12,6 +12,7 @@ from judge.comparison import Instruction
 from judge.errors import Conflict
 from judge.judging import Judge
 from judge.llm import Backends, Completion, Sampling
+from judge.patience import patiently
 from judge.settings import Settings
 from judge.versions import VersionStore
 
@@ -22,7 +23,7 @@ class Generator(Protocol):
     name: str
 
     async def answer(self, instruction: Instruction, sampling: Sampling) -> Completion:
-        """Answer as a plain assistant."""
+        """Answer as a plain assistant. A server that was killed is waited for."""
 
 
 class Champion:
@@ -37,7 +38,13 @@ class Champion:
 
         Raises:
             Conflict: the backend serves another version by now.
+            BackendError: it does not answer, and did not come back.
         """
+        return await patiently(
+            lambda: self._answer(instruction, sampling), self._judge.backends.servers, self.name
+        )
+
+    async def _answer(self, instruction: Instruction, sampling: Sampling) -> Completion:
         prompt = self._judge.assembler.chat(instruction)
         answer = await self._judge.backends.pick().sample(prompt, sampling)
         if answer.weights != self.name:
@@ -57,7 +64,10 @@ class Foreign:
 
     async def answer(self, instruction: Instruction, sampling: Sampling) -> Completion:
         """Answer as a plain assistant."""
-        return await self._servers.pick().chat(self.name, instruction.to_json(), sampling)
+        messages = instruction.to_json()
+        return await patiently(
+            lambda: self._servers.pick().chat(self.name, messages, sampling), self._servers.servers
+        )
 
 
 def generator_name(process: Settings, champion: str) -> str:

@@ -39,14 +39,15 @@ class Gathered:
 
 
 def store(session: Session, items: Sequence[Gathered]) -> set[int]:
-    """Insert what is new; return the indexes of the items that were already there (or repeated here)."""
+    """Insert what is new, in order; return the indexes of the items that were there (or repeated here).
+
+    One writer at a time (`judge.gathering`): two with the same instructions might wait for each other.
+    """
     digests = [item.instruction.digest for item in items]
     first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
-    rows = [items[index].columns() for index in first.values()]
+    rows = [items[index].columns() for index in sorted(first.values())]
     if not rows:
         return set()
-    # In one order everywhere, so that two writers of the same instructions cannot deadlock.
-    rows.sort(key=lambda row: str(row["digest"]))
     inserted = set(
         session.scalars(
             insert(InstructionRow).values(rows).on_conflict_do_nothing().returning(InstructionRow.digest)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import case, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from judge.database import Sessions
+from judge.database import Sessions, outlasting
 from judge.errors import Cancelled, Conflict, Fenced, NotFound
 from judge.pointer import read_pointer, record
 from judge.profiles import IterationSettings, Profile
@@ -27,7 +27,10 @@ ACTIVE = ("queued", "running", "cancelling")
 # The candidate meets live traffic (`judge.trials`): all stages are done, the outcome is open.
 ON_TRIAL = ("shadow", "canary")
 LEASE_S = 60
+# A stage may fail so often by itself,
 MAX_ATTEMPTS = 3
+# and be begun so often in all: its worker may be killed for reasons that are not its own.
+MAX_EPOCHS = 20
 
 
 def start(session: Session, profile: Profile, settings: IterationSettings, actor: str) -> IterationRow:
@@ -149,7 +152,10 @@ class Lease:
 
     @classmethod
     def take(cls, sessions: Sessions, iteration: int, stage: str) -> "Lease | None":
-        """Take a stage that is due, or whose lease has run out; None if there is nothing to take."""
+        """Take a stage that is due, or whose lease has run out; None if there is nothing to take.
+
+        A stage whose workers were all killed ends its iteration in the end: it may be what kills them.
+        """
         with sessions.begin() as session:
             taken = session.execute(
                 update(StageRow)
@@ -164,13 +170,17 @@ class Lease:
                 .values(
                     status="running",
                     epoch=StageRow.epoch + 1,
-                    attempts=StageRow.attempts + 1,
+                    # A killed worker is no failure of the stage.
+                    attempts=StageRow.attempts + case((StageRow.status == "due", 1), else_=0),
                     lease_until=_lease_end(),
                     started_at=func.coalesce(StageRow.started_at, func.now()),
                 )
                 .returning(StageRow.epoch)
             ).scalar_one_or_none()
             if taken is None:
+                return None
+            if taken > MAX_EPOCHS:
+                _give_up(session, iteration, stage)
                 return None
             session.execute(
                 update(IterationRow)
@@ -198,14 +208,23 @@ class Lease:
 
     def extend(self) -> None:
         """Keep the lease for another `LEASE_S` seconds; raises `Fenced` if it is lost."""
-        with self.sessions.begin() as session:
-            self._row(session).lease_until = _lease_end()
+
+        def act() -> None:
+            with self.sessions.begin() as session:
+                self._row(session).lease_until = _lease_end()
+
+        outlasting(act)
 
     def progress(self, done: int, total: int, note: str | None = None) -> None:
         """Publish how far the stage is; raises `Fenced` or `Cancelled`, so call it between steps."""
-        with self.transaction() as session:
-            row = self._row(session)
-            row.done, row.total, row.note = done, total, note
+
+        def act() -> None:
+            with self.transaction() as session:
+                row = self._row(session)
+                # A portion that was stored again after an outage has been counted twice.
+                row.done, row.total, row.note = min(done, total), total, note
+
+        outlasting(act)
 
     def complete(self, session: Session, counts: dict[str, Any]) -> str | None:
         """Finish the stage within the caller's transaction; returns the next stage's name, if any.
@@ -236,14 +255,18 @@ class Lease:
 
     def fail(self, error: str, *, final: bool) -> None:
         """Record a failure: try again later, or end the iteration after the last attempt."""
-        with self.sessions.begin() as session:
-            row = self._row(session)
-            row.error = error
-            if final or row.attempts >= MAX_ATTEMPTS:
-                row.status, row.finished_at = "failed", func.now()
-                finish(session, self.iteration, "failed", error=f"{self.stage}: {error}")
-            else:
-                row.status, row.lease_until = "due", None
+
+        def act() -> None:
+            with self.sessions.begin() as session:
+                row = self._row(session)
+                row.error = error
+                if final or row.attempts >= MAX_ATTEMPTS:
+                    row.status, row.finished_at = "failed", func.now()
+                    finish(session, self.iteration, "failed", error=f"{self.stage}: {error}")
+                else:
+                    row.status, row.lease_until = "due", None
+
+        outlasting(act)
 
     def cancelled(self) -> None:
         """Record that the stage stopped because it was asked to."""
@@ -266,6 +289,15 @@ def finish(session: Session, iteration: int, status: str, error: str | None = No
     """
     row = get(session, iteration)
     row.status, row.finished_at, row.error = status, func.now(), error
+
+
+def _give_up(session: Session, iteration: int, stage: str) -> None:
+    """End an iteration whose stage was begun too often."""
+    row = session.get(StageRow, (iteration, stage))
+    assert row is not None
+    row.error = f"its worker was killed again and again; it was begun {MAX_EPOCHS} times"
+    row.status, row.finished_at, row.lease_until = "failed", func.now(), None
+    finish(session, iteration, "failed", error=f"{stage}: {row.error}")
 
 
 def eta_seconds(row: StageRow, now: datetime) -> float | None:

@@ -4,14 +4,15 @@ An instruction is too close to one of them if it holds most of its runs of five 
 made of them. That finds items quoted inside longer prompts, which a similarity of whole texts would not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Integer, cast, delete, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from judge.comparison import Instruction
+from judge.database import Lock
 from judge.fingerprints import user_text, word_grams
 from judge.tables import AnchorRow, ProtectedGramRow, ProtectedRow
 
@@ -43,26 +44,36 @@ def replace_protected(session: Session, name: str, instructions: Iterable[Instru
 
 def protect_anchors(session: Session) -> None:
     """Protect the anchors that are new since the last time; rows of deleted ones went with them."""
+    session.execute(select(func.pg_advisory_xact_lock(Lock.PROTECT)))
     protected = select(ProtectedRow.anchor_id).where(ProtectedRow.anchor_id == AnchorRow.id)
     for anchor in session.scalars(select(AnchorRow).where(~protected.exists())):
         _protect(session, f"anchors {anchor.anchor_set}", anchor.item, anchor.messages, anchor.id)
 
 
-def closest(session: Session, instruction: Instruction) -> Close | None:
-    """The protected text that an instruction is too close to, if any."""
-    grams = word_grams(user_text(instruction.to_json()))
-    shared = func.count()
-    smaller = func.least(ProtectedRow.grams, max(len(grams), _LEAST_GRAMS))
-    rows = session.execute(
-        select(ProtectedRow.name, ProtectedRow.item, shared * 1.0 / smaller)
-        .join(ProtectedGramRow, ProtectedGramRow.protected_id == ProtectedRow.id)
-        .where(ProtectedGramRow.gram.in_(grams))
-        .group_by(ProtectedRow.id)
-        .order_by((shared * 1.0 / smaller).desc(), ProtectedRow.id)
-        .limit(1)
+def closest(session: Session, instructions: Sequence[Instruction]) -> list[Close | None]:
+    """For each instruction the protected text that it is too close to, if any; in one statement."""
+    grams = [word_grams(user_text(instruction.to_json())) for instruction in instructions]
+    rows = [(n, gram, max(len(own), _LEAST_GRAMS)) for n, own in enumerate(grams) for gram in sorted(own)]
+    number, gram, size = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    asked = (
+        func.unnest(cast(number, ARRAY(Integer)), cast(gram, ARRAY(BigInteger)), cast(size, ARRAY(Integer)))
+        .table_valued("number", "gram", "size", name="asked")
+        .render_derived()
     )
-    found = next((Close(name, item, float(share)) for name, item, share in rows), None)
-    return found if found and found.share >= _SHARE else None
+    share = func.count() * 1.0 / func.least(ProtectedRow.grams, asked.c.size)
+    found = session.execute(
+        select(asked.c.number, ProtectedRow.name, ProtectedRow.item, share)
+        .select_from(asked)
+        .join(ProtectedGramRow, ProtectedGramRow.gram == asked.c.gram)
+        .join(ProtectedRow, ProtectedRow.id == ProtectedGramRow.protected_id)
+        .group_by(asked.c.number, asked.c.size, ProtectedRow.id)
+        .having(share >= _SHARE)
+        .order_by(asked.c.number, share.desc(), ProtectedRow.id)
+    )
+    close: list[Close | None] = [None] * len(instructions)
+    for place, name, item, part in found:
+        close[place] = close[place] or Close(name, item, float(part))
+    return close
 
 
 def _protect(

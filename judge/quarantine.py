@@ -26,11 +26,11 @@ _COPIED = (
 )
 
 
-def put(session: Session, item: Gathered, kind: str, reason: str) -> None:
-    """Keep an instruction apart that was never stored."""
-    session.execute(
-        insert(QuarantineRow).values(kind=kind, reason=reason, **item.columns()).on_conflict_do_nothing()
-    )
+def put(session: Session, items: Sequence[tuple[Gathered, str]], kind: str) -> None:
+    """Keep instructions apart that were never stored, each with its reason."""
+    if items:
+        rows = [{"kind": kind, "reason": reason, **item.columns()} for item, reason in items]
+        session.execute(insert(QuarantineRow).values(rows).on_conflict_do_nothing())
 
 
 def move(

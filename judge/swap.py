@@ -15,8 +15,9 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from judge.database import Sessions
+from judge.database import Lock, Sessions
 from judge.errors import BackendError, Conflict, JudgesmithError, NotFound, SwapFailed
 from judge.llm import VLLM, Backends
 from judge.pointer import Pointer, move_champion, read_pointer
@@ -24,7 +25,6 @@ from judge.queue import CHAMPION_CHANNEL
 from judge.versions import Manifest, VersionStore
 
 logger = logging.getLogger(__name__)
-_SWAP_LOCK = 6020203
 # Served in bfloat16 on other kernels than it was measured with; wrong weights are off by whole nats.
 PROBE_TOLERANCE = 0.5
 
@@ -183,7 +183,7 @@ class _SwapLock:
     async def __aenter__(self) -> None:
         self._session = self._sessions()
         query = text("SELECT pg_try_advisory_lock(:key)")
-        got = await asyncio.to_thread(lambda: self._session.scalar(query, {"key": _SWAP_LOCK}))
+        got = await asyncio.to_thread(lambda: self._session.scalar(query, {"key": int(Lock.SWAP)}))
         if not got:
             self._session.close()
             raise Conflict("another swap is in progress; wait for it")
@@ -192,7 +192,9 @@ class _SwapLock:
         # Closing returns the connection to the pool, which would keep the lock: unlock first.
         query = text("SELECT pg_advisory_unlock(:key)")
         try:
-            await asyncio.to_thread(lambda: self._session.execute(query, {"key": _SWAP_LOCK}))
+            await asyncio.to_thread(lambda: self._session.execute(query, {"key": int(Lock.SWAP)}))
+        except OperationalError:
+            logger.warning("the database went away during a swap; the lock went with its connection")
         finally:
             self._session.invalidate()
             self._session.close()

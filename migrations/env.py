@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine
 
+from judge.database import Lock
 from judge.tables import Base
 
 engine = create_engine(context.config.attributes["url"])
@@ -10,6 +11,6 @@ with engine.connect() as connection:
     context.configure(connection=connection, target_metadata=Base.metadata)
     with context.begin_transaction():
         # Several processes may start at once: the first migrates, the others wait and find it done.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(6020202)")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({Lock.MIGRATE:d})")
         context.run_migrations()
 engine.dispose()

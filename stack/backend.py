@@ -1,4 +1,4 @@
-"""The embedded backend: one vLLM server that serves the champion."""
+"""The embedded backend: a vLLM server that serves the champion, and on demand another one for candidates."""
 
 import logging
 from contextlib import suppress
@@ -26,6 +26,7 @@ class Backend:
     store: VersionStore
     port: int
     max_model_len: int
+    name: str = "vllm"
     _version: str = field(default="", init=False)
     # One client: making one costs 20 ms, and it is asked often while the engine needs the cores to load.
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=4), init=False)
@@ -38,7 +39,7 @@ class Backend:
     def program(self) -> Program:
         """To be kept up. Loading takes 40 s on two cores for the smallest model, minutes for a large one."""
         return Program(
-            "vllm",
+            self.name,
             self.launch,
             ready=self.answers,
             on_ready=self.label,

@@ -1,7 +1,8 @@
 """The database as an operator's commands use it: migrated, opened, and complained about in one line."""
 
+from alembic.util import CommandError
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from judge import database
 from judge.database import Sessions
@@ -12,10 +13,21 @@ def migrate(url: str) -> None:
     """Bring the schema up to date.
 
     Raises:
-        StackError: the database cannot be used.
+        StackError: the database cannot be used, has a schema of another release, or refuses a step.
     """
     open_database(url)
-    database.migrate(url)
+    try:
+        database.migrate(url)
+    except CommandError as error:
+        raise StackError(
+            f"the schema of {_where(url)} is of a release that this one does not know ({error}): install "
+            "that release, or set JUDGESMITH_DATABASE_URL or JUDGESMITH_HOME to begin with another database"
+        ) from error
+    except DBAPIError as error:
+        raise StackError(
+            f"the schema of {_where(url)} could not be brought up to date, and is what it was: "
+            f"{reason(error)}"
+        ) from error
 
 
 def open_database(url: str) -> Sessions:
@@ -31,7 +43,14 @@ def open_database(url: str) -> Sessions:
     except (ArgumentError, NoSuchModuleError) as error:
         raise StackError(f"JUDGESMITH_DATABASE_URL should be postgresql+psycopg://…: {error}") from error
     except OperationalError as error:
-        where = make_url(url).render_as_string(hide_password=True)
-        reason = str(error.orig).strip().splitlines()[0]
-        raise StackError(f"the database {where} cannot be used: {reason}") from error
+        raise StackError(f"the database {_where(url)} cannot be used: {reason(error)}") from error
     return database.sessions(engine)
+
+
+def _where(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def reason(error: DBAPIError) -> str:
+    """What the database says, without the statement and its values."""
+    return str(error.orig).strip().splitlines()[0]

@@ -17,7 +17,7 @@ from judge.tables import InstructionRow, IterationRow
 from judge.versions import VersionStore
 from stack import preflight
 from stack.backend import PREFERRED_PORT, Backend
-from stack.champion import champion, convert_seed, register_seed
+from stack.champion import champion, champion_folder, convert_seed, register_seed
 from stack.child import Launch, Program
 from stack.database import migrate, open_database
 from stack.errors import StackError
@@ -38,8 +38,17 @@ _READY_S = 120.0
 class Stack:
     """The parts of Judgesmith on this machine. `settings` is completed while they start."""
 
-    def __init__(self, settings: Settings, home: Home, lock_fd: int, narrator: Narrator) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        lock_fd: int,
+        narrator: Narrator,
+        *,
+        candidate_engine: bool = False,
+    ) -> None:
         self.settings = settings
+        self._candidate_engine = candidate_engine
         self.home = home
         self.narrator = narrator
         self.supervisor = Supervisor(home, lock_fd, narrator.say)
@@ -53,6 +62,7 @@ class Stack:
         self.sessions = open_database(self.settings.database_url)
         self._prepare_model()
         self._start_backend()
+        self._start_candidate_engine()
         with self.narrator.step("gateway"):
             self._start_gateway()
         with self.narrator.step("workers"):
@@ -103,6 +113,19 @@ class Stack:
         with self.narrator.step("model server (vLLM)", "loading, about 40 s"):
             self.supervisor.start(backend.program())
         self.settings = self.settings.model_copy(update={"backend_urls": [backend.url]})
+
+    def _start_candidate_engine(self) -> None:
+        """Another engine with the champion's weights; a candidate's are read into it for a trial."""
+        if not self._candidate_engine or self.settings.candidate_urls:
+            return
+        preflight.require_packages("vllm")
+        preflight.require_memory_for_engine(champion_folder(self.sessions, self.store))
+        backend = Backend(
+            self.sessions, self.store, free_port(), self.settings.max_model_len, "vllm-candidate"
+        )
+        with self.narrator.step("model server for candidates (vLLM)", "loading, about 40 s"):
+            self.supervisor.start(backend.program())
+        self.settings = self.settings.model_copy(update={"candidate_urls": [backend.url]})
 
     def _start_gateway(self) -> None:
         # A gateway that is up is not ready while its backend is away: that is no reason to restart it.
@@ -186,6 +209,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "BACKEND_URLS": json.dumps(settings.backend_urls),
+        "CANDIDATE_URLS": json.dumps(settings.candidate_urls),
         "GATEWAY_URL": settings.gateway_url,
     }
     return {f"JUDGESMITH_{name}": str(value) for name, value in values.items()}

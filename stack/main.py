@@ -104,13 +104,22 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the gateway (8080).")] = None,
     host: Annotated[str | None, typer.Option(help="Address of the gateway (127.0.0.1).")] = None,
     profile: Annotated[Size, typer.Option(help="Size of the first lesson.")] = Size.small,
+    candidate_engine: Annotated[
+        bool, typer.Option("--candidate-engine", help="Start a second engine, for shadow and canary.")
+    ] = False,
 ) -> None:
     """Start everything on this machine and keep it up until Ctrl-C."""
     require_extra("psutil")
     from stack.up import up as run
 
     options = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
-    run(load_settings(**options), teach=not no_teach, profile=profile.value, console=console())
+    run(
+        load_settings(**options),
+        teach=not no_teach,
+        profile=profile.value,
+        console=console(),
+        candidate_engine=candidate_engine,
+    )
 
 
 @app.command()

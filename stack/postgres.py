@@ -114,14 +114,15 @@ class Postgres:
         other stack uses these data.
         """
         lock = self.data / "postmaster.pid"
-        if lock.exists() and not self._runs(int(lock.read_text().split("\n")[0])):
+        if lock.exists() and not self._runs(lock.read_text().split("\n")[0]):
             lock.unlink()
             for name in (_SOCKET, f"{_SOCKET}.lock"):
                 (self.socket_dir / name).unlink(missing_ok=True)
 
-    def _runs(self, pid: int) -> bool:
-        with suppress(psutil.NoSuchProcess):
-            return str(self.data) in psutil.Process(pid).cmdline()
+    def _runs(self, pid: str) -> bool:
+        # A machine that lost its power may have left the file empty.
+        with suppress(psutil.NoSuchProcess, ValueError):
+            return str(self.data) in psutil.Process(int(pid)).cmdline()
         return False
 
 

@@ -110,6 +110,18 @@ def require_memory(available_gb: float | None = None) -> str | None:
     return None
 
 
+def require_memory_for_engine(model: Path, available_gb: float | None = None) -> None:
+    """Raises `StackError` where the memory will not do for one more engine with this model."""
+    available = _available_memory_gb() if available_gb is None else available_gb
+    weights = sum(path.stat().st_size for path in model.glob("*.safetensors")) / 1e9
+    needed = MEMORY_GB_NEEDED + weights
+    if available < needed:
+        raise StackError(
+            f"only {available:.1f} GB of memory is left, {needed:.1f} GB is needed for a second engine: "
+            "leave out --candidate-engine, or set JUDGESMITH_CANDIDATE_URLS to one on another machine"
+        )
+
+
 def _available_memory_gb() -> float:
     """What the machine has left, or what this container may still take."""
     available: list[int] = [psutil.virtual_memory().available, *_left_in_cgroup()]

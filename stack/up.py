@@ -5,17 +5,27 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from judge.profiles import Profile
 from judge.settings import Settings
 from stack import preflight
+from stack.database import reason
 from stack.embedded import Stack
+from stack.errors import StackError
 from stack.home import Home
 from stack.narrator import Narrator
 from stack.supervisor import Supervisor
 
 
-def up(settings: Settings, *, teach: bool, profile: Profile, console: Console) -> None:
+def up(
+    settings: Settings,
+    *,
+    teach: bool,
+    profile: Profile,
+    console: Console,
+    candidate_engine: bool = False,
+) -> None:
     """Start everything, teach at the first start, supervise until a signal, stop everything.
 
     Raises:
@@ -30,7 +40,7 @@ def up(settings: Settings, *, teach: bool, profile: Profile, console: Console) -
         check(settings, home, narrator)
         url = f"http://{_reachable(settings.host)}:{settings.port}"
         chosen = settings.model_copy(update={"home": home.root, "auth": auth, "gateway_url": url})
-        stack = Stack(chosen, home, lock_fd, narrator)
+        stack = Stack(chosen, home, lock_fd, narrator, candidate_engine=candidate_engine)
         with StopSignals(stack.supervisor):
             try:
                 stack.start()
@@ -38,6 +48,8 @@ def up(settings: Settings, *, teach: bool, profile: Profile, console: Console) -
                 if teach:
                     stack.teach_once(profile)
                 stack.supervise()
+            except DBAPIError as error:
+                raise StackError(f"the database failed: {reason(error)} (logs: {home.log_dir})") from error
             except KeyboardInterrupt:
                 narrator.say("\nstopping (Ctrl-C again: at once) …")
             finally:

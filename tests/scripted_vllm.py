@@ -82,8 +82,8 @@ class ScriptedVLLM:
         self._running = 0
 
     @contextmanager
-    def serve(self) -> Iterator["ScriptedVLLM"]:
-        """Listen on loopback until the block ends."""
+    def serve(self, port: int = 0) -> Iterator["ScriptedVLLM"]:
+        """Listen on loopback until the block ends; on any free port unless one is given."""
         routes = [
             Route("/health", self._health),
             Route("/weight_info", self._weight_info),
@@ -95,7 +95,7 @@ class ScriptedVLLM:
             Route("/inference/v1/generate", self._generate, methods=["POST"]),
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
         ]
-        with serving.serve(Starlette(routes=routes), lifespan="off") as self.url:
+        with serving.serve(Starlette(routes=routes), lifespan="off", port=port) as self.url:
             yield self
 
     async def _health(self, request: Request) -> Response:

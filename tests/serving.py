@@ -11,11 +11,11 @@ from service.__main__ import KEEP_ALIVE_S
 
 
 @contextmanager
-def serve(app: ASGIApp, *, lifespan: str = "on") -> Iterator[str]:
-    """Yield the URL; shut down as on SIGTERM at the end of the block."""
+def serve(app: ASGIApp, *, lifespan: str = "on", port: int = 0) -> Iterator[str]:
+    """Yield the URL (any free port by default); shut down as on SIGTERM at the end of the block."""
     config = uvicorn.Config(
         app,
-        port=0,
+        port=port,
         log_level="error",
         lifespan=lifespan,
         timeout_graceful_shutdown=5,

@@ -3,7 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
+
+from judge.database import outlasting
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,6 +23,7 @@ async def in_portions(
     """Do `work` for each item, `concurrency` at a time; give finished results to `store` as time passes.
 
     `store` runs in a thread, about every `every_s` seconds and once at the end; it also reports progress.
+    While the database is away it is called again with the same results, which it must not store twice.
     What it raises (a lost lease, a cancellation) ends everything, as does what `work` raises.
     """
     waiting = list(reversed(items))
@@ -39,8 +43,8 @@ async def in_portions(
             if time.monotonic() - last >= every_s:
                 last = time.monotonic()
                 portion, finished = finished, []
-                await asyncio.to_thread(store, portion)
-        await asyncio.to_thread(store, finished)
+                await asyncio.to_thread(outlasting, partial(store, portion))
+        await asyncio.to_thread(outlasting, partial(store, finished))
     finally:
         for task in running:
             task.cancel()

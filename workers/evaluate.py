@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from judge import anchors
 from judge.anchors import LabeledPair
 from judge.comparison import Comparison, Instruction
+from judge.database import outlasting
 from judge.deciding import reason
 from judge.engine import Engine, free_port
 from judge.judging import Judge
@@ -273,8 +274,12 @@ def _insert(
         "metrics": metrics,
         "items": items,
     }
-    with stage.lease.transaction() as session:
-        session.execute(insert(EvaluationRow).values(values).on_conflict_do_nothing())
+
+    def act() -> None:
+        with stage.lease.transaction() as session:
+            session.execute(insert(EvaluationRow).values(values).on_conflict_do_nothing())
+
+    outlasting(act)
 
 
 def _stored(stage: Stage) -> set[tuple[str, str, str]]:

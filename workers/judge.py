@@ -24,6 +24,7 @@ from judge.errors import Conflict, VersionChanged
 from judge.funnel import Step
 from judge.judging import SIDES, Judge
 from judge.llm import Backends, Sampling
+from judge.patience import patiently
 from judge.tables import JudgmentRow, PairRow
 from judge.voting import Vote
 from workers.batches import in_portions
@@ -85,11 +86,13 @@ async def judge_pairs(stage: Stage, number: int) -> None:
     judges = [_judge(stage, Backends([server])) for server in backends.servers]
 
     async def work(task: Task) -> tuple[Task, Vote]:
-        settings = stage.settings
-        seed = (settings.seed * 1_000_003 + task.place) * 1_009 + task.sample * 2 + (task.first == "a")
-        sampling = Sampling(settings.reasoning_tokens, 0.7, 0.9, seed=seed % 2**31)
+        judge, sampling = judges[task.place % len(judges)], _sampling(stage, task)
         try:
-            vote, _ = await judges[task.place % len(judges)].vote(task.comparison, task.first, sampling)
+            vote, _ = await patiently(
+                lambda: judge.vote(task.comparison, task.first, sampling),
+                judge.backends.servers,
+                stage.judged_by,
+            )
         except VersionChanged as error:
             raise Conflict(
                 f"the champion was changed during the iteration ({error}); start it again"
@@ -107,6 +110,12 @@ async def judge_pairs(stage: Stage, number: int) -> None:
             tasks = [] if alone else missing(stage, number)[0]
     finally:
         await backends.aclose()
+
+
+def _sampling(stage: Stage, task: Task) -> Sampling:
+    settings = stage.settings
+    seed = (settings.seed * 1_000_003 + task.place) * 1_009 + task.sample * 2 + (task.first == "a")
+    return Sampling(settings.reasoning_tokens, 0.7, 0.9, seed=seed % 2**31)
 
 
 def missing(stage: Stage, number: int) -> tuple[list[Task], int]:

@@ -9,6 +9,7 @@ from judge import gate, iterations, trials
 from judge.errors import Conflict
 from judge.gate import Evidence, GateResult, GateSettings, Paired, Tallies
 from judge.llm import Backends
+from judge.patience import back
 from judge.pointer import read_pointer
 from judge.statistics import Outcome, Tally
 from judge.swap import Swapper
@@ -109,6 +110,7 @@ async def swap(stage: Stage, candidate: str) -> None:
     backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
     swapper = Swapper(stage.lease.sessions, stage.store, backends, stage.redis)
     try:
+        await _wait(stage, backends)
         await swapper.promote(candidate, actor=f"iteration {stage.iteration}", details={"by": "gate"})
     finally:
         await backends.aclose()
@@ -125,9 +127,15 @@ async def prepare(stage: Stage, candidate: str) -> None:
     backends = Backends.connect(urls, stage.process.backend_timeout_s)
     swapper = Swapper(stage.lease.sessions, stage.store, backends, stage.redis)
     try:
+        await _wait(stage, backends)
         await swapper.prepare(candidate, backends.servers)
     finally:
         await backends.aclose()
+
+
+async def _wait(stage: Stage, backends: Backends) -> None:
+    """For backends that are away; after that the swap itself says what is wrong."""
+    await back(backends.servers, tell=lambda: stage.lease.progress(0, 1, "waiting for the backend"))
 
 
 def _outcomes(row: EvaluationRow) -> list[Outcome]:

@@ -6,7 +6,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from judge import quarantine
-from judge.database import Sessions
+from judge.database import Lock, Sessions
 from judge.fingerprints import user_text, words
 from judge.planted import planted
 from judge.tables import InstructionRow, QuarantineRow
@@ -18,7 +18,6 @@ _BACKGROUND = 8000
 _ENOUGH = 200
 _PATIENCE = "interval '1 hour'"
 _KNOWN_PHRASES = 100
-_LOCK = 6020204
 
 
 def scan(sessions: Sessions, *, at_once: bool = False) -> int:
@@ -29,7 +28,7 @@ def scan(sessions: Sessions, *, at_once: bool = False) -> int:
     moved = 0
     while True:
         with sessions.begin() as session:
-            session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            session.execute(select(func.pg_advisory_xact_lock(Lock.SCAN)))
             last = _last_unscanned(session, at_once)
             if last is None:
                 return moved

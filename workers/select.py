@@ -8,19 +8,20 @@ the quotas. What was left out, and why, is the top of the funnel.
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge import anchors, classifier, instructions
+from judge import classifier, fingerprints, instructions, protected
 from judge.classification import Classification
 from judge.comparison import Instruction
 from judge.errors import Conflict
+from judge.fingerprints import Print
 from judge.generator import Generator, connected, generator_name
+from judge.protected import Close
 from judge.selection import Candidate, draw, target_complexity
-from judge.similarity import near_any, near_duplicates
 from judge.tables import InstructionRow, ModelVersion, SelectionRow
 from workers.batches import in_portions
 from workers.drops import Dropping
@@ -30,6 +31,8 @@ from workers.stage import Stage
 MINIMUM = 16
 # How many times as many as wanted are looked at, so that filters and quotas have something to choose from.
 _PLENTY = 3
+# Instructions that are compared with the protected texts in one statement.
+_AT_ONCE = 200
 
 
 def run(stage: Stage) -> dict[str, Any]:
@@ -38,11 +41,8 @@ def run(stage: Stage) -> dict[str, Any]:
     with stage.lease.transaction() as session:
         plenty = stage.settings.instructions * _PLENTY
         known = instructions.known(session, plenty, stage.settings.languages)
-        anchored = [
-            pair.comparison.instruction for pairs in anchors.load_anchors(session).values() for pair in pairs
-        ]
-    dropping = Dropping(stage.iteration, "instructions", len(known))
-    rows = sift(known, anchored, stage.settings.max_instruction_chars, dropping)
+        dropping = Dropping(stage.iteration, "instructions", len(known))
+        rows = sift(session, known, stage.settings.max_instruction_chars, dropping)
     classes = asyncio.run(classify(stage, rows)) if stage.settings.classify else {}
     if stage.settings.classify:
         dropping.drop_all([row.id for row in rows if row.id not in classes], "not_classified")
@@ -64,12 +64,21 @@ def run(stage: Stage) -> dict[str, Any]:
 
 
 def sift(
-    rows: list[InstructionRow], anchored: Sequence[Instruction], limit: int, dropping: Dropping
+    session: Session, rows: list[InstructionRow], limit: int, dropping: Dropping
 ) -> list[InstructionRow]:
-    """Leave out what is too long, nearly the same as an earlier one, or close to an anchor."""
-    rows = _without(rows, _too_long(rows, limit), "too_long", dropping)
-    rows = _without(rows, near_duplicates([_text(row) for row in rows]), "near_duplicate", dropping)
-    return _without(rows, _anchored(rows, anchored), "close_to_anchor", dropping)
+    """Leave out what is too long, nearly the same as an earlier one, or close to a protected text.
+
+    As in gathering (`judge.gathering`), which has seen neither what a person released since, nor the anchors
+    and benchmarks that came later.
+    """
+    steps: tuple[tuple[str, Callable[[list[InstructionRow]], set[int]]], ...] = (
+        ("too_long", lambda kept: _too_long(kept, limit)),
+        ("near_duplicate", lambda kept: fingerprints.repeated([_print(row) for row in kept])),
+        ("close_to_anchor", lambda kept: _protected(session, kept)),
+    )
+    for reason, found in steps:
+        rows = _without(rows, found(rows), reason, dropping)
+    return rows
 
 
 async def classify(stage: Stage, rows: Sequence[InstructionRow]) -> dict[int, Classification]:
@@ -175,10 +184,19 @@ def _too_long(rows: Sequence[InstructionRow], limit: int) -> set[int]:
     }
 
 
-def _anchored(rows: Sequence[InstructionRow], anchored: Sequence[Instruction]) -> set[int]:
-    digests = {instruction.digest for instruction in anchored}
-    same = {index for index, row in enumerate(rows) if row.digest in digests}
-    return same | near_any([_text(row) for row in rows], [instruction.text for instruction in anchored])
+def _print(row: InstructionRow) -> Print:
+    if row.signature is None or row.bands is None:
+        return fingerprints.take(Instruction.from_json(row.messages))
+    return Print(row.signature, tuple(row.bands))
+
+
+def _protected(session: Session, rows: Sequence[InstructionRow]) -> set[int]:
+    protected.protect_anchors(session)
+    close: list[Close | None] = []
+    for start in range(0, len(rows), _AT_ONCE):
+        part = [Instruction.from_json(row.messages) for row in rows[start : start + _AT_ONCE]]
+        close += protected.closest(session, part)
+    return {index for index, one in enumerate(close) if one}
 
 
 def _text(row: InstructionRow) -> str:

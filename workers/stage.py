@@ -104,8 +104,7 @@ def _run(lease: Lease, name: str, redis: Redis, process: Settings) -> str | None
     try:
         with _heartbeat(lease):
             counts = run(_stage(lease, redis, process))
-            with lease.transaction(at_the_end=True) as session:
-                return lease.complete(session, counts)
+            return database.outlasting(lambda: _complete(lease, counts))
     except Fenced as error:
         logger.warning("%s", error)
     except Cancelled:
@@ -121,6 +120,11 @@ def _run(lease: Lease, name: str, redis: Redis, process: Settings) -> str | None
         place = f"{Path(where.filename).name}:{where.lineno}"
         lease.fail(f"{type(error).__name__}: {error} ({place})", final=False)
     return None
+
+
+def _complete(lease: Lease, counts: dict[str, Any]) -> str | None:
+    with lease.transaction(at_the_end=True) as session:
+        return lease.complete(session, counts)
 
 
 def _stage(lease: Lease, redis: Redis, process: Settings) -> Stage:

@@ -17,8 +17,10 @@ from judge.settings import Settings
 Services = dict[str, dict[str, Any]]
 
 # Everything that one of our own images runs.
-OURS = {"migrate", "seed", "backend", "gateway", "worker-stages", "worker-gather"}
-ONE_SHOT = {"migrate", "seed"}
+ENGINES = {"backend", "candidate", "generator"}
+ONE_SHOT = {"migrate", "seed", "generator-model"}
+OURS = ENGINES | ONE_SHOT | {"gateway", "worker-stages", "worker-gather"}
+OPTIONAL = {"candidate": "candidate", "generator": "generator", "generator-model": "generator"}
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
 
 
@@ -67,7 +69,7 @@ def test_only_the_gateway_is_published_and_only_on_loopback(services: Services) 
 def test_the_backend_is_reached_by_the_gateway_and_the_workers_only(services: Services) -> None:
     trusted = {"gateway", "worker-stages", "worker-gather"}
     # They share a network with the backend, but nobody sends them requests that they would pass on.
-    passive = {"postgres", "valkey", "migrate", "seed"}
+    passive = {"postgres", "valkey", "migrate", "seed", "candidate", "generator"}
 
     neighbors = {
         name
@@ -75,7 +77,7 @@ def test_the_backend_is_reached_by_the_gateway_and_the_workers_only(services: Se
         if name != "backend" and set(service["networks"]) & set(services["backend"]["networks"])
     }
 
-    assert _members(services, "inference") == trusted | {"backend"}
+    assert _members(services, "inference") == trusted | ENGINES
     assert neighbors <= trusted | passive
 
 
@@ -87,7 +89,7 @@ def test_all_but_the_gateway_and_the_seed_are_cut_off_from_the_world(
     }
 
     assert open_networks == {"edge"}
-    assert _members(services, "edge") == {"gateway", "seed"}
+    assert _members(services, "edge") == {"gateway", "seed", "generator-model"}
 
 
 def test_no_service_runs_as_root_or_can_become_root(services: Services) -> None:
@@ -113,7 +115,7 @@ def test_every_service_is_limited_and_restarted_as_it_should(services: Services)
 def test_what_serves_has_a_healthcheck(services: Services) -> None:
     checked = {name for name, service in services.items() if "healthcheck" in service}
 
-    assert checked == {"postgres", "valkey", "backend", "gateway"}
+    assert checked == {"postgres", "valkey", "gateway"} | ENGINES
     assert "127.0.0.1:8000/health'" in services["backend"]["healthcheck"]["test"][-1]
     assert "127.0.0.1:8080/readyz'" in services["gateway"]["healthcheck"]["test"][-1]
 
@@ -130,11 +132,36 @@ def test_dependencies_can_be_met(services: Services) -> None:
                     assert condition == "service_started"
 
 
+def test_more_engines_are_started_only_if_asked_for(
+    text: str, services: Services, check_settings: Callable[[Mapping[str, str]], Settings]
+) -> None:
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    plain = check_settings(services["worker-stages"]["environment"])
+    asked = {
+        "POSTGRES_PASSWORD": "s3cret",
+        "CANDIDATE_URLS": '["http://candidate:8000"]',
+        "GENERATOR_URLS": '["http://generator:8000"]',
+        "GENERATOR_MODEL": "owner/name",
+    }
+    chosen = _load(text, asked)["services"]
+    settings = check_settings(chosen["worker-stages"]["environment"])
+
+    assert profiles == {name: [profile] for name, profile in OPTIONAL.items()}
+    assert (plain.candidate_urls, plain.generator_urls) == ([], [])
+    assert settings.candidate_urls == ["http://candidate:8000"]
+    assert settings.generator_urls == ["http://generator:8000"]
+    assert settings.generator_model == "owner/name"
+    # What was downloaded is served, by the name that the loop asks for.
+    assert chosen["generator"]["command"][-1] == "owner/name"
+    folder = chosen["generator-model"]["command"][-1]
+    assert folder in chosen["generator"]["command"]
+
+
 def test_the_schema_comes_before_the_seed_and_the_seed_before_all_else(services: Services) -> None:
     done = {"condition": "service_completed_successfully"}
 
     assert services["seed"]["depends_on"]["migrate"] == done
-    for name in OURS - ONE_SHOT:
+    for name in sorted(OURS - ONE_SHOT):
         assert services[name]["depends_on"]["seed"] == done, name
 
 
@@ -151,7 +178,7 @@ def test_weights_are_written_by_the_seed_and_the_workers_only(services: Services
 
     writers = {name for name, mount in mounts.items() if not mount.endswith(":ro")}
 
-    assert writers == {"seed", "worker-stages", "worker-gather"}
+    assert writers == {"seed", "worker-stages", "worker-gather", "generator-model"}
     assert {mount.split(":")[1] for mount in mounts.values()} == {"/var/lib/judgesmith"}
 
 

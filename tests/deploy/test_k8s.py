@@ -19,6 +19,8 @@ Labels = Mapping[str, str]
 
 OUR_IMAGE = "judgesmith"
 _WORKLOADS = {"Deployment", "StatefulSet", "Job"}
+# In the overlay `engines` only.
+EXTRA = {"candidate", "generator", "generator-model"}
 
 
 def _render(folder: Path) -> list[Resource]:
@@ -28,7 +30,7 @@ def _render(folder: Path) -> list[Resource]:
     return list(yaml.safe_load_all(run.stdout))
 
 
-@pytest.fixture(scope="module", params=["base", "overlays/gpu"])
+@pytest.fixture(scope="module", params=["base", "overlays/gpu", "overlays/engines"])
 def resources(request: pytest.FixtureRequest, root: Path) -> list[Resource]:
     return _render(root / "k8s" / request.param)
 
@@ -65,9 +67,10 @@ def test_every_resource_follows_the_schema(resources: list[Resource], version: s
 
 
 def test_all_processes_are_there(pods: dict[str, Resource]) -> None:
-    assert pods.keys() == {
+    assert pods.keys() - EXTRA == {
         "postgres", "valkey", "setup", "backend", "gateway", "worker-stages", "worker-gather"
     }  # fmt: skip
+    assert pods.keys() & EXTRA in (set(), EXTRA)
 
 
 def test_everything_is_in_the_namespace(resources: list[Resource]) -> None:
@@ -307,6 +310,25 @@ def test_every_pod_of_the_backend_is_listed_by_its_name(
     assert service["spec"]["clusterIP"] == "None"
 
 
+def test_more_engines_are_asked_by_their_names(
+    root: Path, check_settings: Callable[[Mapping[str, str]], Settings]
+) -> None:
+    resources = _render(root / "k8s" / "overlays" / "engines")
+    (configmap,) = _of_kind(resources, "ConfigMap")
+    candidate = _named(resources, "StatefulSet", "candidate")
+    generator = _named(resources, "Deployment", "generator")
+
+    settings = check_settings(configmap["data"])
+
+    assert settings.candidate_urls == [
+        f"http://candidate-{n}.candidate:8000" for n in range(candidate["spec"]["replicas"])
+    ]
+    assert settings.generator_urls == ["http://generator:8000"]
+    assert settings.generator_model
+    (container,) = generator["spec"]["template"]["spec"]["containers"]
+    assert container["command"][-1] == "$(JUDGESMITH_GENERATOR_MODEL)"
+
+
 def test_kubernetes_and_compose_run_the_same_commands(root: Path, ours: dict[str, Resource]) -> None:
     services = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]
     names = {
@@ -315,11 +337,18 @@ def test_kubernetes_and_compose_run_the_same_commands(root: Path, ours: dict[str
         "backend/backend": "backend",
         "worker-stages/worker": "worker-stages",
         "worker-gather/worker": "worker-gather",
+        "candidate/candidate": "candidate",
+        "generator/generator": "generator",
+        "generator-model/download": "generator-model",
     }
 
     assert ours.keys() - names.keys() == {"gateway/gateway"}
-    for container, service in names.items():
-        assert ours[container]["command"] == services[service]["command"], container
+    for container in names.keys() & ours.keys():
+        # The model's name is a variable of Compose here and of the container there.
+        command = [
+            part.replace("$(JUDGESMITH_", "${").replace(")", ":-}") for part in ours[container]["command"]
+        ]
+        assert command == services[names[container]]["command"], container
     arguments = ", ".join(f'"{argument}"' for argument in ours["gateway/gateway"]["command"])
     assert f"CMD [{arguments}]\n" in (root / "Dockerfile").read_text()
 
@@ -339,7 +368,7 @@ def test_weights_are_written_by_the_seed_and_the_workers_only(ours: dict[str, Re
         if mount["name"] == "home" and not mount.get("readOnly")
     }
 
-    assert writers == {"setup", "worker-stages", "worker-gather"}
+    assert writers - {"generator-model"} == {"setup", "worker-stages", "worker-gather"}
 
 
 def test_the_weights_can_be_shared_between_nodes(resources: list[Resource]) -> None:
@@ -385,13 +414,19 @@ def test_by_default_nothing_talks(resources: list[Resource]) -> None:
         ("backend", 8000, {"gateway", "worker-stages", "worker-gather"}),
         ("postgres", 5432, {"gateway", "worker-stages", "worker-gather", "backend", "setup"}),
         ("valkey", 6379, {"gateway", "worker-stages", "worker-gather", "setup"}),
+        ("candidate", 8000, {"gateway", "worker-stages", "worker-gather"}),
+        ("generator", 8000, {"worker-stages", "worker-gather"}),
     ],
 )
 def test_only_these_reach(
     target: str, port: int, allowed: set[str], resources: list[Resource], pods: dict[str, Resource]
 ) -> None:
+    if target not in pods:
+        pytest.skip(f"{target} is not in this overlay")
     policies = _of_kind(resources, "NetworkPolicy")
     labels = {name: pod["metadata"]["labels"] for name, pod in pods.items()}
+    # It asks at its start which version is the champion.
+    allowed = allowed | ({"candidate"} & pods.keys() if target == "postgres" else set())
 
     admitted = {
         name
@@ -420,7 +455,7 @@ def test_the_world_reaches_the_gateway_and_only_the_setup_reaches_the_world(
     left = {name for name in pods if _admits(policies, "egress", "to", labels[name], None, 443)}
 
     assert entered == {"gateway"}
-    assert left == {"setup"}
+    assert left - {"generator-model"} == {"setup"}
 
 
 def _admits(

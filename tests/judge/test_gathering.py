@@ -6,8 +6,9 @@ from sqlalchemy import func, select, text
 from judge import protected, quarantine, tenants
 from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
-from judge.gathering import FLOOD, Rules, admit
+from judge.gathering import Rules, admit
 from judge.instructions import Gathered
+from judge.portion import FLOOD
 from judge.tables import InstructionRow, ProtectedRow, QuarantineRow
 from judge.tenants import Policy
 from tests.pool import natural

@@ -46,6 +46,15 @@ def _restarted(supervisor, server):
     return supervisor.states["postgres"][0] == "up" and server.ready()
 
 
+def test_a_lock_file_left_empty_by_a_loss_of_power_does_not_stop_it():
+    with new_home() as home:
+        server = prepare_postgres(home)
+        (server.data / "postmaster.pid").write_text("")
+
+        with running(home, server.program()):
+            assert server.ready()
+
+
 def test_a_lock_file_with_the_number_of_another_living_process_does_not_stop_it():
     with new_home() as home:
         server = prepare_postgres(home)

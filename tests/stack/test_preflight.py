@@ -35,6 +35,15 @@ def test_a_full_disk_is_refused(tmp_path):
     preflight.require_disk(tmp_path, free_gb=3.1)
 
 
+def test_a_second_engine_needs_memory_for_its_weights(tmp_path):
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(2_000_000_000)
+
+    with pytest.raises(StackError, match=r"4\.9 GB of memory is left, 5\.0 GB is needed"):
+        preflight.require_memory_for_engine(tmp_path, 4.9)
+    preflight.require_memory_for_engine(tmp_path, 5.1)
+
+
 def test_little_memory_is_a_warning_and_less_a_refusal():
     with pytest.raises(StackError, match=r"only 2\.5 GB of memory is available, 3 GB is needed"):
         preflight.require_memory(2.5)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
 
 from judge.engine import free_port
 from judge.pointer import move_champion
@@ -137,6 +137,53 @@ def test_what_cannot_start_stops_what_has_started_and_says_why(variables):
     assert terminal.ends() == 1
     assert "the queue of JUDGESMITH_REDIS_URL does not answer" in terminal.told
     assert "Traceback" not in terminal.told
+
+
+BROKEN = {
+    "CREATE TABLE alembic_version AS SELECT 'tomorrow' AS version_num": "of a release that this one does not",
+    "CREATE TABLE iterations (id int)": 'relation "iterations" already exists',
+}
+
+
+@pytest.mark.parametrize(("statement", "reason"), BROKEN.items())
+def test_a_schema_that_cannot_be_migrated_is_one_line(variables, sessions, statement, reason):  # noqa: F811
+    server, name = sessions.kw["bind"], "broken"
+    url = server.url.set(database=name)
+    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        try:
+            broken = create_engine(url)
+            with broken.begin() as other:
+                other.execute(text(statement))
+            broken.dispose()
+            variables["JUDGESMITH_DATABASE_URL"] = url.render_as_string(hide_password=False)
+
+            terminal = Terminal(variables, "--no-teach")
+
+            assert terminal.ends() == 1
+            (line,) = [line for line in terminal.lines if line.startswith("judgesmith: ")]
+            assert reason in line
+            assert "Traceback" not in terminal.told
+        finally:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def test_an_engine_for_candidates_that_is_there_is_used_by_gateway_and_workers(variables):
+    variables["JUDGESMITH_CANDIDATE_URLS"] = variables["JUDGESMITH_BACKEND_URLS"]
+
+    terminal = Terminal(variables, "--no-teach", "--candidate-engine")
+    try:
+        terminal.wait_for("Ctrl-C stops everything")
+        told = [
+            process.environ().get("JUDGESMITH_CANDIDATE_URLS")
+            for process in psutil.Process(terminal.process.pid).children()
+            if {"service", "workers.main"} & set(process.cmdline())
+        ]
+    finally:
+        terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.ends() == 0
+    assert told == [variables["JUDGESMITH_CANDIDATE_URLS"]] * 3
 
 
 def test_without_keys_it_listens_on_loopback_only(variables):

@@ -1,21 +1,16 @@
-"""Cancelling in the middle of each stage, and killing the training, leaves nothing half-done."""
+"""Cancelling in the middle of each stage leaves nothing half-done."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 import psutil
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from judge import iterations
 from judge.pointer import read_pointer
-from judge.tables import ExampleRow, ModelVersion, StageRow
-from stack.spawn import CODE
+from judge.tables import ModelVersion, StageRow
 
 LONG = {"pointwise_epochs": 40, "checkpoint_every": 5}
 
@@ -151,33 +146,3 @@ def _until_swapping(loop, number: int) -> None:
             if row is not None and row.note == "swapping":
                 return
         time.sleep(0.02)
-
-
-def test_a_worker_killed_while_it_trains_is_followed_by_one_that_makes_the_same_candidate(loop, tmp_path):
-    number = loop.start(**LONG)
-    loop.run(number, "select", "pair", "judge", "filter")
-    code = f"from workers.stage import run_stage; run_stage({number}, 'finetune')"
-    worker = subprocess.Popen([sys.executable, "-c", code], cwd=CODE, env=dict(os.environ))
-    when_training(loop, number, lambda: worker.send_signal(signal.SIGKILL)).join()
-    assert worker.wait(60) == -signal.SIGKILL
-    deadline = time.monotonic() + 20
-    while trainers(str(tmp_path / "work")):
-        assert time.monotonic() < deadline, "the training goes on without its worker"
-        time.sleep(0.1)
-    begun = tmp_path / "work" / f"iteration-{number}"
-    assert not (begun / "candidate").exists()
-    with loop.sessions.begin() as session:
-        session.execute(
-            text("UPDATE stages SET lease_until = now() - interval '1 second' WHERE status = 'running'")
-        )
-
-    resumed = loop.run(number, "finetune").counts["finetune"]
-
-    assert [path.name for path in begun.iterdir() if "candidate" in path.name] == ["candidate"]
-    assert len(list(begun.glob("trained-*.json"))) == 1
-    with loop.sessions.begin() as session:
-        iterations.finish(session, number, "failed")
-    again = loop.start(**LONG)
-    whole = loop.run(again, "select", "pair", "judge", "filter", "finetune").counts["finetune"]
-    assert len(loop.rows(select(ExampleRow.id).where(ExampleRow.iteration_id == again))) == 12
-    assert (whole["dataset"], whole["weights"]) == (resumed["dataset"], resumed["weights"])

@@ -1,0 +1,367 @@
+"""kill -9 in the middle of every stage: of its worker, of the training, of the backends, of Postgres.
+
+One iteration for each of them, disturbed in all of its stages and compared with one that nobody disturbed.
+What is killed are real processes; only the backends are scripted.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import aliased
+
+from judge import iterations
+from judge.engine import free_port
+from judge.iterations import MAX_EPOCHS, STAGES, Lease
+from judge.llm import VLLM
+from judge.patience import back
+from judge.pointer import read_pointer
+from judge.tables import (
+    DropRow,
+    EvaluationRow,
+    ExampleRow,
+    JudgmentRow,
+    ModelVersion,
+    PairRow,
+    ResponseRow,
+    SelectionRow,
+    StageRow,
+)
+from stack.home import Home
+from stack.postgres import Postgres, prepare_postgres
+from stack.spawn import CODE
+from tests.servers import new_home, running
+from tests.workers.test_cancel import trainers
+from workers.batches import in_portions
+from workers.stage import run_stage
+
+SETTINGS = {"judged_pairs": 8, "pointwise_epochs": 20, "checkpoint_every": 5}
+# Stages that write in one transaction: their middle is a lock on the table that they write.
+WRITES = {"select": SelectionRow, "filter": ExampleRow}
+
+
+class Database:
+    """A Postgres that can be killed with all its processes, and started again on the same data."""
+
+    def __init__(self, home: Home, server: Postgres) -> None:
+        self._home, self.server = home, server
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        supervisor = self._running.enter_context(running(self._home, self.server.program()))
+        _, self._pid = supervisor.states["postgres"]
+
+    def kill(self) -> None:
+        leader = psutil.Process(self._pid)
+        for process in [leader, *leader.children(recursive=True)]:
+            process.kill()
+        self.stop()
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Database]:
+    with new_home() as home:
+        server = Database(home, prepare_postgres(home))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres: Database) -> str:
+    """One of our own: other tests go on with theirs."""
+    from judge.database import migrate
+
+    migrate(postgres.server.url)
+    return postgres.server.url
+
+
+class Backend:
+    """A scripted backend in a process of its own, always at the same port."""
+
+    def __init__(self, loop) -> None:
+        self._loop, self.port = loop, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self, label: str) -> None:
+        folder = self._loop.store.path(self._loop.version)
+        command = [sys.executable, "-m", "tests.workers.backend_process", str(self.port), str(folder), label]
+        self.process = subprocess.Popen(command, cwd=CODE)
+        until(self.answers)
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def backends(loop, monkeypatch) -> Iterator[dict[str, Backend]]:
+    """The serving and the evaluation backend, in processes."""
+    made = {name: Backend(loop) for name in ("BACKEND_URLS", "EVALUATION_URL")}
+    monkeypatch.setenv("JUDGESMITH_BACKEND_URLS", f'["{made["BACKEND_URLS"].url}"]')
+    monkeypatch.setenv("JUDGESMITH_EVALUATION_URL", made["EVALUATION_URL"].url)
+    for backend in made.values():
+        backend.start(loop.version)
+    yield made
+    for backend in made.values():
+        backend.kill()
+
+
+@pytest.fixture(autouse=True)
+def small_portions(monkeypatch) -> None:
+    """Results are stored as they come, so that a kill finds some stored and others not."""
+    assert in_portions.__kwdefaults__ is not None
+    monkeypatch.setitem(in_portions.__kwdefaults__, "every_s", 0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch) -> None:
+    """On a busy machine the threads of a tiny training wait for each other most of the time."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def until(holds: Callable[[], object], patience_s: float = 200) -> None:
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.03)
+
+
+def stage_row(loop, number: int, stage: str) -> StageRow:
+    with loop.sessions() as session:
+        return session.get(StageRow, (number, stage))
+
+
+def half_done(loop, number: int, stage: str) -> bool:
+    row = stage_row(loop, number, stage)
+    return row is not None and (0 < row.done < row.total or row.note == "swapping")
+
+
+def waits(loop) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = 'postgres'"
+    with loop.sessions() as session:
+        return bool(session.scalar(text(query)))
+
+
+def in_the_middle(loop, number: int, stage: str, act: Callable[[], None]) -> None:
+    """Do `act` while the stage, which somebody has started or will, is in the middle of its work."""
+    if stage not in WRITES:
+        until(partial(half_done, loop, number, stage))
+        act()
+        return
+    with closing(loop.sessions()) as session:
+        # It reads, and cannot write.
+        session.execute(text(f"LOCK TABLE {WRITES[stage].__tablename__} IN EXCLUSIVE MODE"))
+        until(partial(waits, loop))
+        act()
+        session.invalidate()
+
+
+def go_on(loop, number: int, stage: str) -> None:
+    """What sweep and queue do once the lease has run out: ask for the stage until it is done."""
+    for _ in range(iterations.MAX_ATTEMPTS):
+        if stage_row(loop, number, stage).status == "done":
+            return
+        with loop.sessions.begin() as session:
+            session.execute(
+                text("UPDATE stages SET lease_until = now() - interval '1 s' WHERE status = 'running'")
+            )
+            session.execute(text("UPDATE stages SET enqueued_at = NULL"))
+            assert iterations.claim_due(session) == [(number, stage)]
+        run_stage(number, stage)
+    row = stage_row(loop, number, stage)
+    assert row.status == "done", (stage, row.error)
+
+
+def made(loop, number: int) -> dict[str, Counter]:
+    """All rows of an iteration by what identifies them, whatever their ids; a double one counts twice."""
+    pair = aliased(PairRow)
+    of_pair = (pair.instruction_id, pair.ordinal, pair.held_out)
+    queries = {
+        "selections": select(SelectionRow.instruction_id, SelectionRow.held_out).where(
+            SelectionRow.iteration_id == number
+        ),
+        "drops": select(DropRow.step, DropRow.instruction_id, DropRow.reason).where(
+            DropRow.iteration_id == number
+        ),
+        "responses": select(ResponseRow.instruction_id, ResponseRow.kind, ResponseRow.text).where(
+            ResponseRow.iteration_id == number
+        ),
+        "pairs": select(*of_pair, pair.strategy, pair.chosen, pair.rejected).where(
+            pair.iteration_id == number
+        ),
+        "judgments": select(
+            *of_pair, JudgmentRow.chosen_first, JudgmentRow.sample, JudgmentRow.verdict, JudgmentRow.text
+        )
+        .join(pair, pair.id == JudgmentRow.pair_id)
+        .where(pair.iteration_id == number),
+        "examples": select(*of_pair, ExampleRow.kind, ExampleRow.chosen_first, ExampleRow.judgment)
+        .join(pair, pair.id == ExampleRow.pair_id)
+        .where(pair.iteration_id == number),
+        "evaluations": select(EvaluationRow.role, EvaluationRow.dataset, EvaluationRow.strategy).where(
+            EvaluationRow.iteration_id == number
+        ),
+    }
+    with loop.sessions() as session:
+        return {name: Counter(map(tuple, session.execute(query))) for name, query in queries.items()}
+
+
+@pytest.fixture(scope="module")
+def remembered() -> dict[str, object]:
+    """What the undisturbed iteration made, once it has run."""
+    return {}
+
+
+@pytest.fixture
+def undisturbed(loop, remembered):
+    """Rows, dataset digest and weights of an iteration that nobody disturbed."""
+    if not remembered:
+        number = loop.start(**SETTINGS, promote="approve")
+        row = loop.run(number)
+        assert row.status == "awaiting_approval", row.error
+        remembered.update(rows=made(loop, number), **lesson(row))
+    return remembered
+
+
+def lesson(row) -> dict[str, str]:
+    return {name: row.counts["finetune"][name] for name in ("dataset", "weights")}
+
+
+def compare(loop, number: int, undisturbed) -> None:
+    """The same rows and the same training, one version, one promotion."""
+    row = loop.row(number)
+    assert (row.status, row.error) == ("promoted", None)
+    rows = made(loop, number)
+    for name, expected in undisturbed["rows"].items():
+        assert rows[name] == expected, name
+    assert lesson(row) == {name: undisturbed[name] for name in ("dataset", "weights")}
+    origin = f"iteration {number}"
+    assert loop.rows(select(ModelVersion.id).where(ModelVersion.origin == origin)) == [row.candidate]
+    folders = [loop.store.manifest(folder.name) for folder in loop.store.root.iterdir()]
+    assert [manifest.id for manifest in folders if manifest.origin == origin] == [row.candidate]
+    with loop.sessions() as session:
+        assert read_pointer(session).champion == row.candidate
+        promotions = text("SELECT count(*) FROM audit WHERE act = 'promote' AND actor = :actor")
+        assert session.scalar(promotions, {"actor": origin}) == 1
+
+
+def test_a_worker_killed_in_every_stage_leaves_no_trace(loop, tmp_path, undisturbed):
+    number = loop.start(**SETTINGS)
+    loop.serving.script.delay_s = loop.evaluation.script.delay_s = 0.05
+    loop.serving.script.reload_s = 0.5
+    for stage in STAGES:
+        worker = start_worker(number, stage)
+        in_the_middle(loop, number, stage, worker.kill)
+        assert worker.wait(60) == -signal.SIGKILL, stage
+        until(lambda: not trainers(str(tmp_path / "work")))
+        assert stage_row(loop, number, stage).status == "running"
+
+        go_on(loop, number, stage)
+
+        row = stage_row(loop, number, stage)
+        assert (row.epoch, row.attempts) == (2, 1), stage
+    compare(loop, number, undisturbed)
+
+
+def start_worker(number: int, stage: str) -> "subprocess.Popen[bytes]":
+    code = (
+        "from workers.batches import in_portions; in_portions.__kwdefaults__['every_s'] = 0; "
+        f"from workers.stage import run_stage; run_stage({number}, {stage!r})"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], cwd=CODE, env=dict(os.environ))
+
+
+def test_postgres_killed_in_every_stage_loses_and_doubles_nothing(loop, postgres, undisturbed):
+    number = loop.start(**SETTINGS)
+    loop.serving.script.delay_s = loop.evaluation.script.delay_s = 0.05
+    loop.serving.script.reload_s = 0.5
+    for stage in STAGES:
+        worker = threading.Thread(target=run_stage, args=(number, stage), daemon=True)
+        worker.start()
+        in_the_middle(loop, number, stage, postgres.kill)
+        postgres.start()
+        worker.join()
+        if stage in ("pair", "judge", "finetune"):
+            # Back within the minute: the stage has waited, and its worker has lost nothing.
+            row = stage_row(loop, number, stage)
+            assert (row.status, row.epoch) == ("done", 1), (stage, row.error)
+
+        go_on(loop, number, stage)
+    compare(loop, number, undisturbed)
+
+
+def test_backends_and_training_killed_in_every_stage_that_uses_them_change_nothing(
+    loop, tmp_path, undisturbed, backends
+):
+    number = loop.start(**SETTINGS)
+    serving, evaluation = backends["BACKEND_URLS"], backends["EVALUATION_URL"]
+    for stage in STAGES:
+        worker = threading.Thread(target=run_stage, args=(number, stage), daemon=True)
+        worker.start()
+        if stage in ("pair", "judge", "promote"):
+            in_the_middle(loop, number, stage, serving.kill)
+            serving.start("default")
+            # Its supervisor or a gateway names the weights a moment after they can be asked.
+            time.sleep(0.5)
+            httpx.post(f"{serving.url}/update_weight_version", json={"new_version": loop.version})
+        elif stage == "evaluate":
+            in_the_middle(loop, number, stage, evaluation.kill)
+            evaluation.start("default")
+        elif stage == "finetune":
+            in_the_middle(loop, number, stage, lambda: kill_training(str(tmp_path / "work")))
+        worker.join()
+        if stage in ("pair", "judge"):
+            row = stage_row(loop, number, stage)
+            assert (row.status, row.epoch) == ("done", 1), (stage, row.error)
+
+        go_on(loop, number, stage)
+    compare(loop, number, undisturbed)
+    assert httpx.get(f"{serving.url}/weight_info").json()["weight_version"] == loop.row(number).candidate
+
+
+def kill_training(folder: str) -> None:
+    for pid in trainers(folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_stage_whose_workers_are_all_killed_ends_the_iteration(loop):
+    number = loop.start()
+    for _ in range(MAX_EPOCHS):
+        assert Lease.take(loop.sessions, number, "select") is not None
+        with loop.sessions.begin() as session:
+            session.execute(text("UPDATE stages SET lease_until = now() - interval '1 second'"))
+
+    assert Lease.take(loop.sessions, number, "select") is None
+
+    row = loop.row(number)
+    assert row.status == "failed"
+    assert "killed again and again" in row.error
+
+
+async def test_a_backend_with_another_version_is_not_waited_for(loop):
+    loop.serving.script.label = "another"
+    server = VLLM(loop.serving.url)
+
+    assert not await back([server], loop.version)
+
+    await server.aclose()
