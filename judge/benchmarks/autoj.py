@@ -19,6 +19,12 @@ from judge.rubrics import scenarios
 
 PAIRS, CRITIQUES, SELECTION = ("**/*pairwise*",), ("**/*critique*",), ("**/*selection*",)
 SIZES = (8, 16, 32)
+# Scenarios that `judge.rubrics` does not have or groups otherwise: one of the right group in place of each.
+_OUR_NAMES = {
+    "post_summarization": "text_summarization",
+    "others": "information_extraction",
+    "counterfactual": "creative_writing",
+}
 _TASK = "Write a critique of this response.\n\nRequest:\n{request}\n\nResponse:\n{response}"
 _LABELS: dict[Any, Literal["a", "b", "tie"]] = {0: "a", 1: "b", 2: "tie"}
 
@@ -55,7 +61,7 @@ def score_pairs(answered: Sequence[Answered], seed: int) -> dict[str, Mean]:
 
 
 def _group(scenario: str) -> str:
-    known = scenarios()
+    known, scenario = scenarios(), _OUR_NAMES.get(scenario, scenario)
     return (known[scenario].group if scenario in known else None) or "other scenarios"
 
 
