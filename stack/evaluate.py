@@ -1,7 +1,6 @@
 """`judgesmith evaluate`: model versions on a benchmark, and a report of it."""
 
 import enum
-import json
 import sys
 import time
 from pathlib import Path
@@ -92,14 +91,14 @@ def _finish(client: "Gateway", begun: list[dict[str, Any]], out: Path | None, se
         sys.exit(1)
     done = [state["id"] for state in over if state["status"] == "done"]
     if done:
-        from judge.report import table
-
-        found = client.get(f"{PATH}/report", id=done, form="json", seed=seed)
-        print(table(found))
+        asked = {"id": done, "seed": seed}
+        sys.stdout.flush()
+        client.copy(f"{PATH}/report", sys.stdout.buffer, form="table", **asked)
+        print()
         if out:
-            client.save(f"{PATH}/report", out, id=done, form="html", seed=seed)
             figures = out.with_suffix(".json")
-            figures.write_text(json.dumps(found, ensure_ascii=False, indent=1))
+            client.save(f"{PATH}/report", out, form="html", **asked)
+            client.save(f"{PATH}/report", figures, form="json", **asked)
             print(f"report: {out}, {figures}")
     if len(done) < len(over):
         sys.exit(1)

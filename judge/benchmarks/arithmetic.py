@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from judge.statistics import cluster_draws
-
 Array = np.ndarray[Any, Any]
 LEVEL = 0.95
 
@@ -74,6 +72,9 @@ class Mean:
         return sorted({credit.cluster for credit in self.credits})
 
     def _drawn(self, clusters: Sequence[str], seed: int) -> Array:
+        # Imported here: who only reads a benchmark begins without scipy and statsmodels.
+        from judge.statistics import cluster_draws
+
         return self._values(cluster_draws(len(clusters), seed), clusters) if clusters else np.array([np.nan])
 
     def _values(self, draws: Array, clusters: Sequence[str] | None = None) -> Array:

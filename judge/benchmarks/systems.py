@@ -10,7 +10,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
 
 from judge.benchmarks.arithmetic import Credit, Mean
 from judge.benchmarks.files import Row, each
@@ -19,7 +18,6 @@ from judge.benchmarks.pairs import instruction
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
 from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, rank_order
-from judge.statistics import cluster_draws
 
 
 def read(rows: Sequence[Row]) -> list[Item]:
@@ -109,6 +107,9 @@ def _correlations(
 
     Intervals are those of the mean ratings, by a bootstrap over instructions with the same systems.
     """
+    # Imported here, as in `arithmetic`.
+    from scipy.stats import pearsonr, spearmanr
+
     reference = {name: value for one in answered for name, value in one.item.facts["reference"].items()}
     kept = [index for index, name in enumerate(names) if name in reference]
     if len(kept) < 3:
@@ -133,6 +134,8 @@ _DRAWS = 500
 
 def _drawn_means(answered: Sequence[Answered], names: Sequence[str], seed: int) -> np.ndarray[Any, Any]:
     """(draws, systems) mean ratings; instructions are drawn as clusters."""
+    from judge.statistics import cluster_draws
+
     clusters = sorted({one.item.cluster for one in answered})
     sums, counts = np.zeros((len(clusters), len(names))), np.zeros((len(clusters), len(names)))
     for one in answered:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 from sqlalchemy import select
@@ -129,10 +129,13 @@ def reported(
     caller: Admin,
     app: App,
     id: Annotated[list[int] | None, Query(description="evaluations; default: all that are done")] = None,
-    form: Literal["html", "json"] = "html",
+    form: Literal["html", "json", "table"] = "html",
     seed: Annotated[int, Query(ge=0, le=2**31 - 1, description="of the intervals")] = 0,
 ) -> Response:
-    """Evaluations side by side, versions in the order given (default: oldest first): a page, or JSON."""
+    """Evaluations side by side, versions in the order given (default: oldest first).
+
+    As a page, as JSON, or as the main figures in a Markdown table.
+    """
     with app.sessions() as session:
         if id is None:
             done = select(BenchmarkRunRow.id).where(BenchmarkRunRow.status == "done")
@@ -143,7 +146,9 @@ def reported(
     if not runs:
         raise InvalidInput(Fault("id", "no evaluation is done yet"))
     built = report.build(runs, seed)
-    return HTMLResponse(report.page(built)) if form == "html" else JSONResponse(built)
+    if form == "json":
+        return JSONResponse(built)
+    return HTMLResponse(report.page(built)) if form == "html" else PlainTextResponse(report.table(built))
 
 
 def _done(session: Session, number: int) -> int:

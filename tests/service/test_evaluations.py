@@ -126,6 +126,9 @@ def test_the_report_puts_versions_side_by_side(world):
     assert "<script" not in page.text
     assert "Question 3 &lt;script&gt;" in page.text
     assert world.http.get(path, params={"form": "json"}).json() == found
+    assert (
+        "| mine | direct | 6 | right in both orders |" in world.http.get(path, params={"form": "table"}).text
+    )
     assert world.http.get(path, params={"id": 99}).status_code == 404
 
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from judge.benchmarks.items import Answered, Judged, from_lines
-from judge.report import Run, build, page
+from judge.report import Run, build, page, table
 from stack.evaluate import line, set_name
 from tests.stack.test_main import gateway, run
 
@@ -37,7 +37,8 @@ class Served:
             return JSONResponse(self.state(len(self.runs), "queued"), 202)
         if path.endswith("/report"):
             found = build([self.runs[int(number) - 1] for number in query.getlist("id")])
-            return JSONResponse(found) if query["form"] == "json" else PlainTextResponse(page(found))
+            form = {"html": page, "json": json.dumps, "table": table}[query["form"]]
+            return PlainTextResponse(form(found))
         return JSONResponse(self.state(int(path.rsplit("/", 1)[1]), self.status))
 
     def state(self, number: int, status: str) -> dict[str, object]:
