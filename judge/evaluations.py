@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from judge.benchmarks.catalog import benchmark
 from judge.benchmarks.items import Answered, Item, Judged, to_lines
 from judge.database import Sessions
-from judge.errors import Cancelled, Conflict, Fenced, NotFound
+from judge.errors import Cancelled, Conflict, Fault, Fenced, InvalidInput, NotFound
 from judge.evaluating import How
 from judge.pointer import read_pointer, record
 from judge.protected import replace_protected
@@ -94,10 +94,10 @@ def submit(
         set_name: what reports call these items.
 
     Raises:
-        InvalidInput: there is no such benchmark.
+        InvalidInput: there is no such benchmark, or its score cannot take these items.
         NotFound: there is no such version.
     """
-    benchmark(name)
+    _require_scorable(name, items)
     found = _resolve(session, version)
     digest = _store(session, name, set_name, sampled(items, settings))
     total = session.get_one(BenchmarkSetRow, digest).items
@@ -129,6 +129,20 @@ def submit(
     record(session, actor, "start evaluation", details)
     session.flush()
     return row
+
+
+def _require_scorable(name: str, items: Sequence[Item]) -> None:
+    """Raise `InvalidInput` unless the benchmark's score takes these items: their facts come from outside."""
+    known = benchmark(name)
+    asked = [Answered(item, Judged(item.id)) for item in items]
+    try:
+        scores = known.score(asked, 0)
+        values = [mean.value for mean in scores.values()]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError) as error:
+        reason = f"these are no items of {name}: {type(error).__name__} {error}"
+        raise InvalidInput(Fault("items", reason)) from error
+    if not values:
+        raise InvalidInput(Fault("items", f"nothing in them can be scored as {name}"))
 
 
 def sampled(items: Sequence[Item], settings: EvaluationSettings) -> list[Item]:

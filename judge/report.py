@@ -186,6 +186,7 @@ def _plots(found: dict[str, Any]) -> dict[str, Markup | None]:
         Point(run["origin"], score["value"], score["low"], score["high"])
         for run in runs
         for score in (run["scores"][found["headline"]],)
+        if score["value"] is not None
     ]
     series = [
         (f"{run['origin']} ({run['version'][:6]})", run["calibration"]["bins"])
@@ -204,6 +205,8 @@ def _shown(value: dict[str, Any] | Sequence[float] | None, *, sign: bool = False
         return "–"
     if not isinstance(value, dict):
         value = {"value": value[0], "low": value[1], "high": value[2]}
+    if value["value"] is None:
+        return "–"
     form = "+.3f" if sign else ".3f"
     if value["low"] is None:
         return format(value["value"], form)

@@ -562,7 +562,7 @@ class BenchmarkRunRow(Base):
     settings: Mapped[JSON]
     settings_digest: Mapped[str]
     actor: Mapped[str]
-    figures: Mapped[JSON | None]
+    figures: Mapped[JSON | None] = mapped_column(PLAIN_JSON)
     epoch: Mapped[int] = mapped_column(server_default=text("0"))
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     lease_until: Mapped[datetime | None]

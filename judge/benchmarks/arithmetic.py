@@ -5,6 +5,7 @@ the groups' means. So one bootstrap serves all, and the difference of two judges
 clusters.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95% interval (None where there is one cluster), from so many credits."""
+    """A value with its 95% interval (None where there is one cluster), from so many credits; NaN of none."""
 
     value: float
     low: float | None
@@ -34,9 +35,11 @@ class Estimate:
     items: int
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value, rounded."""
-        ends = [None if end is None else round(end, 4) for end in (self.low, self.high)]
-        return {"value": round(self.value, 4), "low": ends[0], "high": ends[1], "items": self.items}
+        """A JSON value, rounded; null is what is not known, since JSON has no NaN."""
+        known = [
+            None if v is None or math.isnan(v) else round(v, 4) for v in (self.value, self.low, self.high)
+        ]
+        return {"value": known[0], "low": known[1], "high": known[2], "items": self.items}
 
 
 @dataclass(frozen=True, slots=True)

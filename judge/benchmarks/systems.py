@@ -68,11 +68,11 @@ def _item(found: Instruction, responses: dict[str, str], reference: dict[str, fl
 def score(answered: Sequence[Answered], seed: int) -> dict[str, Mean]:
     """How often two systems' responses are rated in the reference's order (equal: half); mean ratings."""
     ordered = [credit for one in answered for credit in _ordered(one)]
-    ratings: dict[str, list[Credit]] = {name: [] for name in _names(answered)}
+    ratings: dict[str, list[Credit]] = {name: [] for one in answered for name in one.item.facts["systems"]}
     for one in answered:
         for name, value in _rated(one):
             ratings[name].append(Credit(one.item.cluster, name, value))
-    means = {f"mean rating of {name}": Mean(credits) for name, credits in ratings.items() if credits}
+    means = {f"mean rating of {name}": Mean(ratings[name]) for name in sorted(ratings)}
     return ({"pairs in the reference's order": Mean(ordered)} if ordered else {}) | means
 
 
@@ -84,23 +84,36 @@ def ranking(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
     names = _names(answered)
     numbers = {name: index for index, name in enumerate(names)}
     rewards = [Reward(numbers[name], a.item.cluster, value) for a in answered for name, value in _rated(a)]
+    if not rewards:
+        return {"systems": [], "reference": None}
     means = mean_rewards(rewards, names, seed=seed)
-    strengths = bradley_terry(list(_matches(answered, numbers)), names, seed=seed)
+    strengths = _strengths(list(_matches(answered, numbers)), names, seed)
     ranks = {names[index]: rank for index, rank in rank_order([one.value for one in means])}
     table = [
-        {"system": name, "rank": ranks[name], "rating": _cell(mean), "strength": _cell(strength)}
-        for name, mean, strength in sorted(
-            zip(names, means, strengths, strict=True), key=lambda row: (ranks[row[0]], row[0])
-        )
+        {
+            "system": name,
+            "rank": ranks[name],
+            "rating": _cell(means[numbers[name]]),
+            "strength": _cell(strengths[numbers[name]]) if strengths else None,
+        }
+        for name in sorted(names, key=lambda name: (ranks[name], name))
     ]
     return {"systems": table, "reference": _correlations(answered, names, means, strengths, seed)}
+
+
+def _strengths(matches: Sequence[Match], names: Sequence[str], seed: int) -> list[Score] | None:
+    """None where the systems fall into groups that were never compared with each other."""
+    try:
+        return bradley_terry(matches, names, seed=seed)
+    except InvalidInput:
+        return None
 
 
 def _correlations(
     answered: Sequence[Answered],
     names: Sequence[str],
     means: Sequence[Score],
-    strengths: Sequence[Score],
+    strengths: Sequence[Score] | None,
     seed: int,
 ) -> dict[str, Any] | None:
     """With the reference's scores, over the systems that it has; None for fewer than three.
@@ -118,15 +131,25 @@ def _correlations(
     drawn = _drawn_means(answered, names, seed)[:, kept]
     found: dict[str, Any] = {"systems": len(kept)}
     for label, correlation in (("spearman", spearmanr), ("pearson", pearsonr)):
-        values = [float(correlation(gold, row).statistic) for row in drawn if len(set(row.tolist())) > 1]
-        low, high = np.quantile(values, [0.025, 0.975]) if values else (float("nan"), float("nan"))
+
+        def of(values: Any, correlation: Any = correlation) -> float:
+            # Of a constant there is none.
+            several = len(set(map(float, values))) > 1 and len(set(gold)) > 1
+            return float(correlation(gold, values).statistic) if several else float("nan")
+
+        known = [value for value in map(of, drawn) if value == value]
+        low, high = np.quantile(known, [0.025, 0.975]) if known else (None, None)
         found[label] = {
-            "rating": round(float(correlation(gold, [means[i].value for i in kept]).statistic), 4),
-            "low": round(float(low), 4),
-            "high": round(float(high), 4),
-            "strength": round(float(correlation(gold, [strengths[i].value for i in kept]).statistic), 4),
+            "rating": _rounded(of([means[i].value for i in kept])),
+            "low": _rounded(low),
+            "high": _rounded(high),
+            "strength": _rounded(of([strengths[i].value for i in kept])) if strengths else None,
         }
     return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or value != value else round(float(value), 4)
 
 
 _DRAWS = 500

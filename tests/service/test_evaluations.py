@@ -97,6 +97,17 @@ def test_what_is_not_known_is_refused(world, query, status):
     assert post(world, **query).status_code == status
 
 
+@pytest.mark.parametrize(
+    "benchmark", ["mt-bench", "rewardbench", "rewardbench2", "autoj-selection", "systems"]
+)
+def test_items_of_another_benchmark_are_refused_before_anything_is_judged(world, benchmark):
+    answer = post(world, benchmark=benchmark)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "items"
+    assert benchmark in answer.text
+
+
 def test_an_evaluation_is_cancelled_once(world):
     number = post(world).json()["id"]
 

@@ -218,3 +218,20 @@ def test_systems_are_ranked_by_mean_rating_and_strength_and_compared_with_the_re
     assert found["reference"]["pearson"]["rating"] > 0.9
     assert found["reference"]["spearman"]["low"] <= 1.0
     assert found == systems.ranking(answered, seed=0)
+
+
+def test_what_cannot_be_known_is_null_and_no_error():
+    unrated = [rated(n, [None, None], systems=["one", "two"], reference={}) for n in range(3)]
+    apart = [
+        rated(n, [float(n), 1.0], systems=names, reference={"a": 1.0, "b": 1.0, "c": 1.0})
+        for n, names in enumerate((["a", "b"], ["c", "d"], ["a", "b"]))
+    ]
+
+    assert {mean.estimate().to_json()["value"] for mean in systems.score(unrated, 0).values()} == {None}
+    assert systems.ranking(unrated, 0) == {"systems": [], "reference": None}
+    found = systems.ranking(apart, 0)
+    assert [row["strength"] for row in found["systems"]] == [None] * 4
+    assert found["reference"]["spearman"]["rating"] is None  # the reference does not tell them apart
+    part = rewardbench.score([compared(1, ("a", "a"), subset="hep-go")], 0)
+    text = json.dumps({name: mean.estimate().to_json() for name, mean in part.items()}, allow_nan=False)
+    assert json.loads(text)["Safety, released weights"]["value"] is None
