@@ -7,6 +7,8 @@ from typing import Any
 
 WIDTH, HEIGHT = 420, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 16, 14, 44
+# Up to so many versions there is room for whole names under a curve.
+_ROOMY = 4
 # Told apart by shape as well as by color; the colors are those of Okabe and Ito.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4", "10 4")
@@ -37,7 +39,8 @@ def curve(points: Sequence[Point], title: str) -> str:
             top, bottom = _y(point.high, low, high), _y(point.low, low, high)
             parts.append(_line(x, top, x, bottom, _COLORS[0]))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{_COLORS[0]}"/>')
-        parts.append(_text(x, HEIGHT - _BOTTOM + 18, point.label, "middle"))
+        label = point.label if len(points) <= _ROOMY else point.label.removeprefix("iteration ")
+        parts.append(_text(x, HEIGHT - _BOTTOM + 18, label, "middle"))
         parts.append(_text(x + 7, y - 7, f"{point.value:.3f}", "start"))
     return _svg(parts, f"{title}: " + ", ".join(f"{p.label} {p.value:.3f}" for p in points))
 
@@ -59,7 +62,9 @@ def reliability_plot(series: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) 
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{color}" fill-opacity=".6"/>'
             )
-        parts.append(_text(_LEFT + 8, _TOP + 12 + 14 * number, label, "start", color))
+        # Below the diagonal's beginning, where few judges are.
+        row = HEIGHT - _BOTTOM - 8 - 14 * (len(series) - 1 - number)
+        parts.append(_text(_LEFT + 8, row, label, "start", color))
     parts.append(_text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 8, "confidence in the chosen side", "middle"))
     return _svg(parts, "share right against confidence: " + ", ".join(label for label, _ in series))
 

@@ -183,7 +183,7 @@ def _plots(found: dict[str, Any]) -> dict[str, Markup | None]:
     """The set's plots as SVG of our own making, whose texts are escaped there."""
     runs = found["runs"]
     points = [
-        Point(run["origin"], score["value"], score["low"], score["high"])
+        Point(run["origin"].split(":")[0], score["value"], score["low"], score["high"])
         for run in runs
         for score in (run["scores"][found["headline"]],)
         if score["value"] is not None

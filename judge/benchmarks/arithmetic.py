@@ -66,13 +66,14 @@ class Mean:
 
     def gain(self, after: "Mean", seed: int = 0) -> Estimate:
         """`after` minus this one, paired: both are drawn from the same clusters."""
-        clusters = sorted({*self._clusters(), *after._clusters()})
+        clusters = list(dict.fromkeys([*self._clusters(), *after._clusters()]))
         drawn = after._drawn(clusters, seed) - self._drawn(clusters, seed)
         low, high = _interval(drawn, len(clusters))
         return Estimate(after.value - self.value, low, high, len(after.credits))
 
     def _clusters(self) -> list[str]:
-        return sorted({credit.cluster for credit in self.credits})
+        """In the order of the items, as `judge.statistics.compare` draws them."""
+        return list(dict.fromkeys(credit.cluster for credit in self.credits))
 
     def _drawn(self, clusters: Sequence[str], seed: int) -> Array:
         # Imported here: who only reads a benchmark begins without scipy and statsmodels.

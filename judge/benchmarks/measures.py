@@ -19,6 +19,18 @@ from judge.verdict import Verdict
 
 Array = np.ndarray[Any, Any]
 BINS = 10
+_BALANCED = "right, length-balanced"
+_ORDER = (
+    "right in both orders",
+    "right, winner first",
+    "right, winner last",
+    "right, shorter is right",
+    "right, longer is right",
+    _BALANCED,
+    "same in both orders",
+    "ties",
+    "invalid",
+)
 _OPPOSITE: Mapping[Verdict, Verdict] = {"a": "b", "b": "a", "tie": "tie", "invalid": "invalid"}
 
 
@@ -82,8 +94,8 @@ def measures(answered: Sequence[Answered]) -> dict[str, Mean]:
     }
     means = {name: Mean(credits) for name, credits in found.items() if credits}
     if len({one.group for one in balanced}) == 2:
-        means["right, length-balanced"] = mean_of_groups(balanced)
-    return means
+        means[_BALANCED] = mean_of_groups(balanced)
+    return {name: means[name] for name in _ORDER if name in means}
 
 
 def _consistent(answered: Answered) -> bool:

@@ -143,6 +143,7 @@ def test_versions_are_compared_on_the_items_that_both_have_answered():
     assert (found.gained, found.lost) == (5, 0)  # 4 to 8 gained; 9 wrong in both, 1 to 3 right in both
     assert found.p_different == pytest.approx(0.0625)  # 2 * (1/2)^5
     assert found.right.difference == found.gain.value == pytest.approx(5 / 9)
+    assert (found.right.low, found.right.high) == pytest.approx((found.gain.low, found.gain.high))
     assert [flip.after.item.id for flip in found.flips] == ["s-4", "s-5", "s-6", "s-7", "s-8"]
     assert found.to_json()["right_in_both_orders"]["before"] == pytest.approx(3 / 9, abs=1e-4)
 
