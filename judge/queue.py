@@ -9,8 +9,9 @@ CHAMPION_CHANNEL = "judgesmith:champion"
 RUN_STAGE = "workers.stage.run_stage"
 RUN_GATHER = "workers.gather.run_gather"
 HELP_STAGE = "workers.stage.help_stage"
+RUN_EVALUATION = "workers.benchmark.run_evaluation"
 # What a worker may run. Write access to the queue must not be the right to run any importable name.
-ALLOWED_JOBS = frozenset({RUN_STAGE, RUN_GATHER, HELP_STAGE})
+ALLOWED_JOBS = frozenset({RUN_STAGE, RUN_GATHER, HELP_STAGE, RUN_EVALUATION})
 _STAGE_TIMEOUT_S = 24 * 3600
 
 
@@ -37,6 +38,13 @@ def enqueue_help(redis: Redis, iteration: int, stage: str, epoch: int, number: i
         job_timeout=_STAGE_TIMEOUT_S,
         result_ttl=60,
         failure_ttl=3600,
+    )
+
+
+def enqueue_evaluation(redis: Redis, run: int) -> None:
+    """Ask a worker to run an evaluation; the worker takes its lease in Postgres or finds nothing to do."""
+    Queue(STAGES, connection=redis, serializer="json").enqueue(
+        RUN_EVALUATION, run, job_timeout=_STAGE_TIMEOUT_S, result_ttl=60, failure_ttl=86_400
     )
 
 

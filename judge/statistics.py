@@ -193,15 +193,25 @@ def calibration_error(
         return {}
     # Log-odds are those of the preferred response, so the judge is right where they are positive.
     probability = np.array([calibration.probability(value) for value in odds])
-    right = probability > 0.5
-    confidence = np.maximum(probability, 1 - probability)
-    index = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+    right, confidence, index = confidence_bins(probability, bins)
     ece = sum(
         (index == b).mean() * abs(right[index == b].mean() - confidence[index == b].mean())
         for b in range(bins)
         if (index == b).any()
     )
     return {"ece": round(float(ece), 4), "brier": round(float(((1 - probability) ** 2).mean()), 4)}
+
+
+def confidence_bins(
+    probability: np.ndarray[Any, Any], bins: int = 10
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Of probabilities of the right side: whether the judge is right, its confidence, and its bin from 0.
+
+    Bins divide the confidence in the chosen side, from one half to one, evenly.
+    """
+    confidence = np.maximum(probability, 1 - probability)
+    index = np.minimum(((confidence - 0.5) * 2 * bins).astype(int), bins - 1)
+    return probability > 0.5, confidence, index
 
 
 def _clustered_interval(

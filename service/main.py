@@ -30,6 +30,7 @@ from service.routes import (
     anchors,
     batches,
     datasets,
+    evaluations,
     instructions,
     iterations,
     judging,
@@ -121,7 +122,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     problems.install(app)
     app.add_middleware(
-        BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
+        BodyLimit,
+        max_bytes=settings.max_body_bytes,
+        by_path={batches.PATH: settings.max_batch_bytes, evaluations.PATH: evaluations.MAX_BYTES},
     )
     for module in (
         judging,
@@ -131,6 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         iterations,
         trials,
         datasets,
+        evaluations,
         schedule,
         models,
         anchors,

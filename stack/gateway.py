@@ -50,6 +50,11 @@ class Gateway:
         with file.open("rb") as lines:
             return self._send("POST", path, content=lines, headers={"Content-Type": "application/jsonl"})
 
+    def post_lines(self, path: str, body: bytes, **query: Any) -> dict[str, Any]:
+        """Send lines of JSON that are at hand, with a query."""
+        headers = {"Content-Type": "application/jsonl"}
+        return self._send("POST", path, content=body, headers=headers, params=query)
+
     def save(self, path: str, out: Path, **query: Any) -> None:
         """Write an answer to a file, which is there only once all of it has come."""
         part = out.with_name(out.name + ".part")

@@ -27,6 +27,7 @@ from stack.caller import (
 )
 from stack.candidates import app as candidates_app
 from stack.errors import Problem
+from stack.evaluate import evaluate
 from stack.export import export
 from stack.keys import app as keys_app
 from stack.quarantine import app as quarantine_app
@@ -49,6 +50,7 @@ app.add_typer(batch_app, name="batch")
 app.add_typer(candidates_app)
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(tenants_app, name="tenants")
+app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("schedule")(schedule)
 

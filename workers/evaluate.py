@@ -12,8 +12,8 @@ import hashlib
 import math
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from judge.anchors import LabeledPair
 from judge.comparison import Comparison, Instruction
 from judge.database import outlasting
 from judge.deciding import reason
-from judge.engine import Engine, free_port
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.prompts import Assembler, load_encoder
@@ -37,6 +36,7 @@ from judge.verdict import Verdict
 from judge.versions import Manifest, Probe
 from workers.attack import ATTACKS, PHRASES, measure_attacks, measure_phrases
 from workers.batches import in_portions
+from workers.engine import evaluation_engine, take_weights
 from workers.seal import FIT, HELD_OUT, best_strategy, seal
 from workers.stage import Stage
 
@@ -48,7 +48,8 @@ Sets = dict[str, list[LabeledPair]]
 def run(stage: Stage) -> dict[str, Any]:
     """Measure all versions, seal the candidate, register it."""
     sets = load_sets(stage)
-    with evaluation_engine(stage) as url:
+    start = stage.store.path(stage.judged_by)
+    with evaluation_engine(stage.process, stage.lease.sessions, start, partial(_waited, stage)) as url:
         probe = asyncio.run(measure_all(stage, sets, url))
     manifest = seal(stage, probe)
     with stage.lease.transaction() as session:
@@ -105,10 +106,7 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
     probe: Probe | None = None
     try:
         for role, folder in roles.items():
-            await server.pause()
-            await server.reload(folder)
-            await server.label_weights(role)
-            await server.resume()
+            await take_weights(server, folder, role)
             judge = _judge(stage, folder, role, Backends([server]))
             if role == "candidate":
                 probe = await make_probe(judge, server)
@@ -170,24 +168,8 @@ async def make_probe(judge: Judge, server: VLLM) -> Probe:
     return Probe(token_ids=prompt.token_ids, labels=labels, logprobs=list(answer.read.logprobs))
 
 
-@contextmanager
-def evaluation_engine(stage: Stage) -> Iterator[str]:
-    """The URL of an engine that serves nobody: a given one, or a child process for this stage."""
-    if stage.process.evaluation_url:
-        yield stage.process.evaluation_url
-        return
-    engine = Engine.start(
-        stage.store.path(stage.judged_by),
-        stage.process.home / "log" / "evaluation.log",
-        port=free_port(),
-        max_model_len=stage.process.max_model_len,
-    )
-    try:
-        for waited in engine.wait_ready():
-            stage.lease.progress(0, 0, f"starting the evaluation engine, {waited:.0f} s")
-        yield engine.url
-    finally:
-        engine.stop()
+def _waited(stage: Stage, note: str) -> None:
+    stage.lease.progress(0, 0, note)
 
 
 def _steps(stage: Stage, sets: Sets, role: str) -> Iterator[tuple[str, str]]:

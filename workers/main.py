@@ -12,7 +12,7 @@ from rq import Queue, Worker
 from rq.job import Job
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import campaigns, database, iterations, queue, schedule
+from judge import campaigns, database, evaluations, iterations, queue, schedule
 from judge.database import Sessions
 from judge.errors import JudgesmithError
 from judge.settings import Settings
@@ -55,16 +55,19 @@ class JudgesmithWorker(Worker):
 
 
 def sweep(sessions: Sessions, redis: Any) -> int:
-    """Start what is next or scheduled; enqueue the stages that should be running, and a gathering.
+    """Start what is next or scheduled; enqueue stages and evaluations that should be running, a gathering.
 
     Returns how many stages were enqueued.
     """
     begin(sessions)
     with sessions.begin() as session:
         due = iterations.claim_due(session)
+        measured = evaluations.claim_due(session)
     for iteration, stage in due:
         logger.info("asking for stage %s of iteration %d", stage, iteration)
         queue.enqueue_stage(redis, iteration, stage)
+    for run in measured:
+        queue.enqueue_evaluation(redis, run)
     queue.enqueue_gather(redis, every_s=SWEEP_S)
     return len(due)
 

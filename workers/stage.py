@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -51,6 +51,13 @@ class Stage:
 
 
 Run = Callable[[Stage], dict[str, Any]]
+
+
+class Extended(Protocol):
+    """A lease that has to be extended: a stage's, or an evaluation's."""
+
+    def extend(self) -> None:
+        """Keep it for a while; raises `Fenced` if it is lost."""
 
 
 def run_stage(iteration: int, name: str) -> None:
@@ -102,7 +109,7 @@ def _run(lease: Lease, name: str, redis: Redis, process: Settings) -> str | None
     # Loaded by name so that a stage's worker imports no other stage.
     run: Run = import_module(f"workers.{name}").run
     try:
-        with _heartbeat(lease):
+        with heartbeat(lease):
             counts = run(_stage(lease, redis, process))
             return database.outlasting(lambda: _complete(lease, counts))
     except Fenced as error:
@@ -162,8 +169,8 @@ def _ask(redis: Redis, iteration: int, name: str) -> None:
 
 
 @contextmanager
-def _heartbeat(lease: Lease) -> Iterator[None]:
-    """Extend the lease from a thread while the stage works; stop quietly once it is lost."""
+def heartbeat(lease: Extended) -> Iterator[None]:
+    """Extend a lease from a thread while the work goes on; stop quietly once it is lost."""
     over = threading.Event()
 
     def beat() -> None:

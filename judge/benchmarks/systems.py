@@ -1,0 +1,205 @@
+"""Systems ranked by what a judge makes of their outputs, and how that agrees with a reference order.
+
+Rows: an instruction with `responses` by system, or one output a row (`instruction`, `output`, `generator`, as
+AlpacaEval has them). Rows `{"system", "score"}` are the reference: higher is better. Each response is rated
+alone, as Auto-J ranks systems.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from judge.benchmarks.arithmetic import Credit, Mean
+from judge.benchmarks.files import Row, each
+from judge.benchmarks.items import Answered, Item
+from judge.benchmarks.pairs import instruction
+from judge.comparison import Instruction
+from judge.errors import Fault, InvalidInput
+from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, rank_order
+
+
+def read(rows: Sequence[Row]) -> list[Item]:
+    """One item an instruction, with the systems that answered it."""
+    reference = dict(each([row for row in rows if _is_reference(row)], _reference))
+    asked: dict[str, tuple[Instruction, dict[str, str]]] = {}
+    for found, responses in each([row for row in rows if not _is_reference(row)], _responses):
+        asked.setdefault(found.digest, (found, {}))[1].update(responses)
+    items = [_item(found, responses, reference) for found, responses in asked.values() if len(responses) > 1]
+    if not items:
+        raise InvalidInput(Fault("responses", "no instruction was answered by two systems"))
+    return items
+
+
+def _is_reference(row: Row) -> bool:
+    return "system" in row.values and "score" in row.values
+
+
+def _reference(row: Row) -> tuple[str, float]:
+    value = row.values["score"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise row.wrong("score", "must be a number")
+    return row.text("system"), float(value)
+
+
+def _responses(row: Row) -> tuple[Instruction, dict[str, str]]:
+    if "output" in row.values:
+        return instruction(row), {row.text("generator"): row.response("output")}
+    given = row.values.get("responses")
+    if not isinstance(given, dict) or not given:
+        raise row.wrong("responses", "must be an object with one response a system")
+    own = Row(f"{row.place}: responses", row.file, given)
+    return instruction(row), {name: own.response(name) for name in given}
+
+
+def _item(found: Instruction, responses: dict[str, str], reference: dict[str, float]) -> Item:
+    names = sorted(responses)
+    return Item(
+        id=found.digest[:16],
+        subset="systems",
+        instruction=found,
+        responses=tuple(responses[name] for name in names),
+        task="rate",
+        facts={"systems": names, "reference": {n: reference[n] for n in names if n in reference}},
+    )
+
+
+def score(answered: Sequence[Answered], seed: int) -> dict[str, Mean]:
+    """How often two systems' responses are rated in the reference's order (equal: half); mean ratings."""
+    ordered = [credit for one in answered for credit in _ordered(one)]
+    ratings: dict[str, list[Credit]] = {name: [] for one in answered for name in one.item.facts["systems"]}
+    for one in answered:
+        for name, value in _rated(one):
+            ratings[name].append(Credit(one.item.cluster, name, value))
+    means = {f"mean rating of {name}": Mean(ratings[name]) for name in sorted(ratings)}
+    return ({"pairs in the reference's order": Mean(ordered)} if ordered else {}) | means
+
+
+def ranking(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
+    """Mean rating and Bradley-Terry strength of each system with intervals, and both ones' correlations.
+
+    Strengths are of who is rated higher within each instruction; equal ratings are a tie.
+    """
+    names = _names(answered)
+    numbers = {name: index for index, name in enumerate(names)}
+    rewards = [Reward(numbers[name], a.item.cluster, value) for a in answered for name, value in _rated(a)]
+    if not rewards:
+        return {"systems": [], "reference": None}
+    means = mean_rewards(rewards, names, seed=seed)
+    strengths = _strengths(list(_matches(answered, numbers)), names, seed)
+    ranks = {names[index]: rank for index, rank in rank_order([one.value for one in means])}
+    table = [
+        {
+            "system": name,
+            "rank": ranks[name],
+            "rating": _cell(means[numbers[name]]),
+            "strength": _cell(strengths[numbers[name]]) if strengths else None,
+        }
+        for name in sorted(names, key=lambda name: (ranks[name], name))
+    ]
+    return {"systems": table, "reference": _correlations(answered, names, means, strengths, seed)}
+
+
+def _strengths(matches: Sequence[Match], names: Sequence[str], seed: int) -> list[Score] | None:
+    """None where the systems fall into groups that were never compared with each other."""
+    try:
+        return bradley_terry(matches, names, seed=seed)
+    except InvalidInput:
+        return None
+
+
+def _correlations(
+    answered: Sequence[Answered],
+    names: Sequence[str],
+    means: Sequence[Score],
+    strengths: Sequence[Score] | None,
+    seed: int,
+) -> dict[str, Any] | None:
+    """With the reference's scores, over the systems that it has; None for fewer than three.
+
+    Intervals are those of the mean ratings, by a bootstrap over instructions with the same systems.
+    """
+    # Imported here, as in `arithmetic`.
+    from scipy.stats import pearsonr, spearmanr
+
+    reference = {name: value for one in answered for name, value in one.item.facts["reference"].items()}
+    kept = [index for index, name in enumerate(names) if name in reference]
+    if len(kept) < 3:
+        return None
+    gold = [reference[names[index]] for index in kept]
+    drawn = _drawn_means(answered, names, seed)[:, kept]
+    found: dict[str, Any] = {"systems": len(kept)}
+    for label, correlation in (("spearman", spearmanr), ("pearson", pearsonr)):
+
+        def of(values: Any, correlation: Any = correlation) -> float:
+            # Of a constant there is none.
+            several = len(set(map(float, values))) > 1 and len(set(gold)) > 1
+            return float(correlation(gold, values).statistic) if several else float("nan")
+
+        known = [value for value in map(of, drawn) if value == value]
+        low, high = np.quantile(known, [0.025, 0.975]) if known else (None, None)
+        found[label] = {
+            "rating": _rounded(of([means[i].value for i in kept])),
+            "low": _rounded(low),
+            "high": _rounded(high),
+            "strength": _rounded(of([strengths[i].value for i in kept])) if strengths else None,
+        }
+    return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or value != value else round(float(value), 4)
+
+
+_DRAWS = 500
+
+
+def _drawn_means(answered: Sequence[Answered], names: Sequence[str], seed: int) -> np.ndarray[Any, Any]:
+    """(draws, systems) mean ratings; instructions are drawn as clusters."""
+    from judge.statistics import cluster_draws
+
+    clusters = sorted({one.item.cluster for one in answered})
+    sums, counts = np.zeros((len(clusters), len(names))), np.zeros((len(clusters), len(names)))
+    for one in answered:
+        for name, value in _rated(one):
+            at = clusters.index(one.item.cluster), names.index(name)
+            sums[at] += value
+            counts[at] += 1
+    draws = cluster_draws(len(clusters), seed)[:_DRAWS]
+    with np.errstate(invalid="ignore"):
+        drawn = (draws @ sums) / (draws @ counts)
+    return np.asarray(drawn[~np.isnan(drawn).any(axis=1)])
+
+
+def _names(answered: Sequence[Answered]) -> list[str]:
+    return sorted({name for one in answered for name, _ in _rated(one)})
+
+
+def _rated(answered: Answered) -> Iterator[tuple[str, float]]:
+    for name, value in zip(answered.item.facts["systems"], answered.judged.scores, strict=False):
+        if value is not None:
+            yield name, value
+
+
+def _ordered(answered: Answered) -> Iterator[Credit]:
+    reference: dict[str, float] = answered.item.facts["reference"]
+    known = [(name, value) for name, value in _rated(answered) if name in reference]
+    for (one, mine), (other, theirs) in combinations(known, 2):
+        if reference[one] != reference[other]:
+            agree = (mine - theirs) * (reference[one] - reference[other])
+            yield Credit(answered.item.cluster, "order", 1.0 if agree > 0 else 0.5 if agree == 0 else 0.0)
+
+
+def _matches(answered: Sequence[Answered], numbers: dict[str, int]) -> Iterator[Match]:
+    for one in answered:
+        for (name, mine), (other, theirs) in combinations(_rated(one), 2):
+            if mine == theirs:
+                yield Match(numbers[name], numbers[other], one.item.cluster, 0.5)
+            else:
+                winner, loser = (name, other) if mine > theirs else (other, name)
+                yield Match(numbers[winner], numbers[loser], one.item.cluster)
+
+
+def _cell(score: Score) -> dict[str, float | None]:
+    return {"value": score.value, "low": score.low, "high": score.high}

@@ -1,0 +1,304 @@
+"""Evaluations as jobs: each item is judged once, by the version that was asked for, whatever happens."""
+
+import pytest
+from sqlalchemy import func, select, update
+
+from judge import evaluations, queue, report
+from judge.benchmarks.items import Item
+from judge.comparison import Instruction
+from judge.errors import Conflict, InvalidInput, NotFound
+from judge.evaluations import EvaluationSettings, Lease
+from judge.protected import closest
+from judge.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow
+from tests.versions import register
+from workers import benchmark
+from workers.batches import in_portions
+from workers.benchmark import run_evaluation
+from workers.main import sweep
+
+SUBJECTS = ("metals", "rivers", "colors", "planets")
+
+
+def items(count=12):
+    return [
+        Item(
+            f"item-{n}",
+            "s",
+            Instruction.of(f"Tell me, please, everything about {SUBJECTS[n % 4]} of the kind {n}."),
+            (f"It is {n}.", "Ice cream."),
+            "ab"[n % 2],
+        )
+        for n in range(count)
+    ]
+
+
+def submit(loop, version="champion", given=None, name="pairs", **settings):
+    with loop.sessions.begin() as session:
+        settings = EvaluationSettings(**{"concurrency": 4, "rationale_tokens": 64, **settings})
+        return evaluations.submit(session, version, name, "mine", given or items(), settings, "test").id
+
+
+def row(loop, run):
+    with loop.sessions() as session:
+        return evaluations.get(session, run)
+
+
+def answers(loop, run):
+    with loop.sessions() as session:
+        return evaluations.answers(session, run)
+
+
+@pytest.fixture
+def other(loop, tmp_path):
+    """A version that is not the champion."""
+    return register(loop.sessions, loop.store, tmp_path, 1)
+
+
+def test_a_version_that_does_not_serve_is_measured_on_the_engine_that_serves_nobody(loop, other):
+    run = submit(loop, other)
+
+    run_evaluation(run)
+
+    done = row(loop, run)
+    assert (done.status, done.done, done.total, done.error) == ("done", 12, 12, None)
+    assert loop.evaluation.script.reloads == [other]
+    assert loop.serving.script.requests == 0
+    assert done.figures["items"] == 12
+    assert done.figures["cost"]["prompt_tokens"] > 0
+    assert done.figures["calibration"]["ece"][0] >= 0
+    assert [one.item for one in answers(loop, run)] == items()
+
+
+def test_the_same_evaluation_gives_the_same_report(loop, other):
+    def digest():
+        runs = [submit(loop, version) for version in (loop.version, other)]
+        for run in runs:
+            run_evaluation(run)
+        with loop.sessions() as session:
+            built = report.build([evaluations.load_run(session, run) for run in runs])
+        with loop.sessions.begin() as session:
+            for run in session.scalars(select(BenchmarkRunRow)):
+                session.delete(run)
+        return built["digest"], [one["version"] for one in built["sets"][0]["runs"]]
+
+    first, again = digest(), digest()
+
+    assert first == again
+    assert first[1] == [loop.version, other]
+
+
+def test_a_killed_evaluation_asks_only_for_what_is_missing(loop, monkeypatch):
+    run, whole, calls = submit(loop, concurrency=1), benchmark.answer, []
+
+    async def dies(judge, item, how):
+        calls.append(item.id)
+        if len(calls) == 8:
+            raise OSError("killed")
+        return await whole(judge, item, how)
+
+    async def often(*arguments, **options):
+        await in_portions(*arguments, **options, every_s=0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "answer", dies)
+        patch.setattr(benchmark, "in_portions", often)
+        run_evaluation(run)
+    stored = len(answers(loop, run))
+    assert 0 < stored < 12
+    assert row(loop, run).status == "queued"
+    assert "OSError: killed" in row(loop, run).error
+    before = loop.evaluation.script.requests
+
+    run_evaluation(run)
+
+    assert loop.evaluation.script.requests - before == 2 * (12 - stored)
+    assert (row(loop, run).status, row(loop, run).error) == ("done", None)
+    run_evaluation(run)
+    assert loop.evaluation.script.requests - before == 2 * (12 - stored)
+
+
+def test_after_its_last_attempt_it_has_failed_and_asking_again_goes_on(loop, monkeypatch):
+    run = submit(loop)
+    monkeypatch.setenv("JUDGESMITH_EVALUATION_URL", "http://127.0.0.1:9")
+
+    for _ in range(3):
+        run_evaluation(run)
+
+    assert row(loop, run).status == "failed"
+    assert "127.0.0.1:9" in row(loop, run).error
+    monkeypatch.setenv("JUDGESMITH_EVALUATION_URL", loop.evaluation.url)
+    assert submit(loop) == run
+    run_evaluation(run)
+    assert row(loop, run).status == "done"
+
+
+def test_a_cancelled_evaluation_keeps_what_it_has_and_goes_on_when_asked_again(loop, monkeypatch):
+    run, whole, seen = submit(loop, concurrency=1), benchmark.answer, []
+
+    async def cancels(judge, item, how):
+        seen.append(item.id)
+        if len(seen) == 5:
+            with loop.sessions.begin() as session:
+                evaluations.cancel(session, run, "test")
+        return await whole(judge, item, how)
+
+    async def often(*arguments, **options):
+        await in_portions(*arguments, **options, every_s=0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "answer", cancels)
+        patch.setattr(benchmark, "in_portions", often)
+        run_evaluation(run)
+
+    kept = len(answers(loop, run))
+    assert row(loop, run).status == "cancelled"
+    assert 0 < kept < 12
+    with loop.sessions.begin() as session, pytest.raises(Conflict, match="nothing to cancel"):
+        evaluations.cancel(session, run, "test")
+    assert submit(loop) == run
+    run_evaluation(run)
+    assert row(loop, run).status == "done"
+
+
+def test_one_that_is_queued_is_cancelled_at_once(loop):
+    run = submit(loop)
+
+    with loop.sessions.begin() as session:
+        evaluations.cancel(session, run, "test")
+    run_evaluation(run)
+
+    assert row(loop, run).status == "cancelled"
+    assert loop.evaluation.script.requests == 0
+
+
+def test_a_worker_that_was_given_up_writes_nothing(loop):
+    run = submit(loop)
+    old = Lease.take(loop.sessions, run)
+    with loop.sessions.begin() as session:
+        session.execute(update(BenchmarkRunRow).values(lease_until=func.now()))
+
+    run_evaluation(run)
+
+    with pytest.raises(Conflict, match="taken over"):
+        old.write([])
+    with pytest.raises(Conflict, match="taken over"):
+        old.complete({"items": 0})
+    assert row(loop, run).figures["items"] == 12
+
+
+def test_what_is_due_and_was_lost_is_asked_for_again(loop, clean_redis):
+    run = submit(loop)
+    held = submit(loop, seed=1)
+    Lease.take(loop.sessions, held)
+
+    with queue.connect(clean_redis) as redis:
+        sweep(loop.sessions, redis)
+        sweep(loop.sessions, redis)
+        jobs = [job for job in _jobs(redis) if job.func_name == queue.RUN_EVALUATION]
+
+    assert [job.args for job in jobs] == [[run]]
+    assert queue.RUN_EVALUATION in queue.ALLOWED_JOBS
+
+
+def _jobs(redis):
+    from rq import Queue
+
+    return Queue(queue.STAGES, connection=redis, serializer="json").jobs
+
+
+def test_reasoning_keeps_the_rationales(loop):
+    loop.evaluation.script.text = lambda prompt: "The first is better.\n\nVerdict: [[A]]"
+    run = submit(loop, mode="reasoning")
+
+    run_evaluation(run)
+
+    found = answers(loop, run)
+    assert {one.judged.verdicts for one in found} == {("a", "b")}
+    assert row(loop, run).figures["measures"]["right, winner first"]["value"] == 1.0
+    assert row(loop, run).figures["measures"]["same in both orders"]["value"] == 0.0
+
+
+def test_responses_are_rated_alone_where_the_benchmark_says_so(loop):
+    given = [
+        Item(
+            f"Math-{n}",
+            "Math",
+            Instruction.of(f"Question {n}"),
+            tuple("abcd"),
+            None,
+            "rate",
+            {"correct": 1, "id": str(n)},
+        )
+        for n in range(4)
+    ]
+    run = submit(loop, given=given, name="rewardbench2")
+
+    run_evaluation(run)
+
+    found = answers(loop, run)
+    assert all(len(one.judged.scores) == 4 and None not in one.judged.scores for one in found)
+    assert row(loop, run).figures["headline"] == "final"
+
+
+def test_what_the_judge_cannot_take_is_an_invalid_answer_with_the_reason(loop):
+    loop.evaluation.script.refused = "of the kind 3."
+    run = submit(loop)
+
+    run_evaluation(run)
+
+    invalid = [one for one in answers(loop, run) if one.judged.verdicts is None]
+    assert [one.item.id for one in invalid] == ["item-3"]
+    assert "not like this" in invalid[0].judged.reason
+    assert row(loop, run).figures["measures"]["invalid"]["value"] == pytest.approx(1 / 12, abs=1e-4)
+
+
+def test_a_limit_draws_the_same_items_for_every_version(loop, other):
+    one, two = submit(loop, limit=5), submit(loop, other, limit=5)
+    another = submit(loop, limit=5, seed=9)
+
+    with loop.sessions() as session:
+        sets = [evaluations.get(session, run).set_digest for run in (one, two, another)]
+        count = session.scalar(select(func.count()).select_from(BenchmarkItemRow))
+    assert sets[0] == sets[1] != sets[2]
+    assert count == 10
+    assert row(loop, one).total == 5
+
+
+def test_items_of_a_benchmark_are_kept_out_of_what_is_learned_from(loop):
+    submit(loop)
+
+    with loop.sessions() as session:
+        close = closest(session, items()[3].instruction)
+    assert close is not None
+    assert close.name.startswith("benchmark mine")
+
+
+def test_a_version_or_a_benchmark_that_is_not_known_is_refused(loop):
+    with pytest.raises(NotFound, match="0000"):
+        submit(loop, "0" * 16)
+    with pytest.raises(NotFound, match="previous"):
+        submit(loop, "previous")
+    with pytest.raises(InvalidInput, match="must be one of"):
+        submit(loop, name="nothing")
+    assert loop.rows(select(BenchmarkOutcomeRow)) == []
+
+
+def test_two_workers_do_not_share_the_given_engine(loop, other):
+    from workers.engine import evaluation_engine
+
+    class Stopped(Exception):
+        pass
+
+    def stop(note):
+        assert note == "waiting for the evaluation engine"
+        raise Stopped
+
+    from judge.settings import Settings
+
+    process, folder = Settings(), loop.store.path(other)
+    with evaluation_engine(process, loop.sessions, folder, print) as url:
+        assert url == loop.evaluation.url
+        with pytest.raises(Stopped), evaluation_engine(process, loop.sessions, folder, stop):
+            pass
+    with evaluation_engine(process, loop.sessions, folder, stop) as url:
+        assert url == loop.evaluation.url
