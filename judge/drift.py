@@ -118,9 +118,7 @@ def compare(first: Counts, window: Counts, look: int, alpha: float = ALPHA) -> l
     found = [*_shares(first, window), *_distributions(first, window)]
     share = share_of_alpha(alpha, look) / max(len(found), 1)
     return [
-        replace(
-            change, alarm=change.p_value <= share and abs(change.change) >= TOLERANCE[change.figure]
-        )
+        replace(change, alarm=change.p_value <= share and abs(change.change) >= TOLERANCE[change.figure])
         for change in found
     ]
 

@@ -71,14 +71,14 @@ def mean(points: Sequence[Point], *, level: float = 0.95) -> Estimate:
     label = _Mean.of(np.array([point.label for point in labeled], float), weights)
     predicted = _Mean.of(np.array([point.prediction for point in labeled]), weights)
     if not unlabeled:
-        return _estimate(label.value, label.parts @ label.parts, len(labeled), 0.0, level)
+        return _estimate(label.value, _variance(label.parts), len(labeled), 0.0, level)
     rest = _Mean.of(
         np.array([point.prediction for point in unlabeled]), np.array([point.weight for point in unlabeled])
     )
     power = _power(label, predicted, rest)
     value = label.value + power * (rest.value - predicted.value)
     residual = label.parts - power * predicted.parts
-    variance = residual @ residual + power**2 * (rest.parts @ rest.parts)
+    variance = _variance(residual) + power**2 * _variance(rest.parts)
     return _estimate(value, variance, len(labeled), power, level)
 
 
@@ -101,9 +101,13 @@ def _split(points: Sequence[Point]) -> tuple[list[Point], list[Point]]:
 
 def _power(label: _Mean, predicted: _Mean, rest: _Mean) -> float:
     """The power with the smallest variance."""
-    spread = float(predicted.parts @ predicted.parts + rest.parts @ rest.parts)
+    spread = _variance(predicted.parts) + _variance(rest.parts)
     best = float(label.parts @ predicted.parts) / spread if spread > 0 else 0.0
     return min(max(best, 0.0), 1.0)
+
+
+def _variance(parts: Array) -> float:
+    return float(parts @ parts)
 
 
 def _estimate(value: float, variance: float, labels: int, power: float, level: float) -> Estimate:

@@ -4,7 +4,7 @@ An instruction is too close to one of them if it holds most of its runs of five 
 made of them. That finds items quoted inside longer prompts, which a similarity of whole texts would not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -46,6 +46,16 @@ def protect_anchors(session: Session) -> None:
     protected = select(ProtectedRow.anchor_id).where(ProtectedRow.anchor_id == AnchorRow.id)
     for anchor in session.scalars(select(AnchorRow).where(~protected.exists())):
         _protect(session, f"anchors {anchor.anchor_set}", anchor.item, anchor.messages, anchor.id)
+
+
+def protect(session: Session, name: str, item: str, instruction: Instruction) -> None:
+    """Protect one more text, under a name that no anchor set and no benchmark has."""
+    _protect(session, name, item, instruction.to_json(), None)
+
+
+def unprotect(session: Session, name: str, items: Sequence[str]) -> None:
+    """No longer protect these."""
+    session.execute(delete(ProtectedRow).where(ProtectedRow.name == name, ProtectedRow.item.in_(items)))
 
 
 def closest(session: Session, instruction: Instruction) -> Close | None:

@@ -1,8 +1,8 @@
 """Select: which instructions an iteration works with, and which of them are held out.
 
-Too long ones, near-duplicates and whatever is close to an anchor are left out. The rest is classified by the
-generator, if the iteration wants that, each instruction once; then it is drawn evenly, newest first, within
-the quotas. What was left out, and why, is the top of the funnel.
+Too long ones, near-duplicates and whatever is close to an anchor or to what people judge are left out. The
+rest is classified by the generator, if the iteration wants that, each instruction once; then it is drawn
+evenly, newest first, within the quotas. What was left out, and why, is the top of the funnel.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge import anchors, classifier, instructions
+from judge import anchors, classifier, instructions, reviews
 from judge.classification import Classification
 from judge.comparison import Instruction
 from judge.errors import Conflict
@@ -40,6 +40,7 @@ def run(stage: Stage) -> dict[str, Any]:
         anchored = [
             pair.comparison.instruction for pairs in anchors.load_anchors(session).values() for pair in pairs
         ]
+        anchored += reviews.instructions(session)
     dropping = Dropping(stage.iteration, "instructions", len(known))
     rows = sift(known, anchored, stage.settings.max_instruction_chars, dropping)
     classes = asyncio.run(classify(stage, rows)) if stage.settings.classify else {}

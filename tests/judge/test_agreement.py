@@ -1,4 +1,4 @@
-"""Agreement: the figures of reference libraries and published examples, and intervals that cover the truth."""
+"""Agreement: the figures of reference libraries and published examples; intervals that cover the truth."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def rated(*raters: str) -> list[Rated]:
     return items
 
 
-# K. Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011: sections A, B, and C with the nominal metric.
+# K. Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011: sections A, B, C (nominal).
 @pytest.mark.parametrize(
     ("raters", "alpha"),
     [
