@@ -127,7 +127,7 @@ def _free(session: Session, tenant: str, reviewer: str, order: Order) -> ReviewI
         .where(_taken_of(ReviewItemRow.id) < ReviewItemRow.wanted)
         .order_by(*(() if order == "random" else by), ReviewItemRow.place, ReviewItemRow.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update()
     )
     full: list[str] = []
     while True:
