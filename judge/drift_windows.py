@@ -158,22 +158,27 @@ def _of(key: Key) -> tuple[Any, ...]:
 
 def _count(session: Session, chosen: Sequence[Any]) -> Counts:
     """Each instruction's first decision, counted in the database."""
-    once = (
+    sure = func.greatest(DecisionRow.probability_a, 1 - DecisionRow.probability_a)
+    turn = func.row_number().over(
+        partition_by=DecisionRow.instruction_digest, order_by=(DecisionRow.at, DecisionRow.id)
+    )
+    every = (
         select(
             DecisionRow.verdict,
             DecisionRow.flipped,
-            _bin(func.greatest(DecisionRow.probability_a, 1 - DecisionRow.probability_a), 0.5).label("sure"),
+            _bin(sure, 0.5).label("sure"),
             _bin(DecisionRow.level, 0.0).label("level"),
+            turn.label("turn"),
         )
         .where(*chosen)
-        .distinct(DecisionRow.instruction_digest)
-        .order_by(DecisionRow.instruction_digest, DecisionRow.at, DecisionRow.id)
         .subquery()
     )
+    parts = (every.c.verdict, every.c.flipped, every.c.sure, every.c.level)
     verdicts: dict[str, int] = {}
     flips = ordered = 0
     confidence, levels = [0] * BINS, [0] * BINS
-    for row in session.execute(select(*once.c, func.count().label("times")).group_by(*once.c)):
+    counted = select(*parts, func.count().label("times")).where(every.c.turn == 1).group_by(*parts)
+    for row in session.execute(counted):
         verdicts[row.verdict] = verdicts.get(row.verdict, 0) + row.times
         flips += row.times if row.flipped else 0
         ordered += row.times if row.flipped is not None else 0

@@ -2,11 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas import Strict
 
 Interval = list[float]
+Items = Annotated[
+    Literal["random", "all"], Query(description="the random sample, or also what was chosen as difficult")
+]
 
 
 class ClaimRequest(Strict):
@@ -103,6 +107,7 @@ class JudgeRequest(Strict):
 
     version: str | None = None
     limit: int = Field(50, ge=1, le=500)
+    tenant: str | None = Field(None, description="whose reviews; default: those of the key's tenant")
 
 
 class JudgeAnswer(BaseModel):
@@ -118,6 +123,8 @@ class AnchorsRequest(Strict):
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
     reviewers: int = Field(2, ge=1, le=20)
+    source: str | None = Field(None, description="only of pairs from there")
+    tenant: str | None = Field(None, description="whose reviews; default: those of the key's tenant")
 
 
 class DriftAnswer(BaseModel):

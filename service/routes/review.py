@@ -6,9 +6,9 @@ import hashlib
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 
 from judge import review_figures, review_queue
@@ -19,6 +19,7 @@ from service.review_schemas import (
     AnswerRequest,
     ClaimAnswer,
     ClaimRequest,
+    Items,
     Progress,
     ReviewItem,
 )
@@ -81,12 +82,7 @@ def _answer(app: State, caller: Principal, item: str, request: AnswerRequest) ->
 
 @router.get("/agreement")
 def agreement(
-    caller: Reviewer,
-    app: App,
-    source: str | None = None,
-    items: Annotated[
-        Literal["random", "all"], Query(description="the random sample, or also what was chosen as difficult")
-    ] = "random",
+    caller: Reviewer, app: App, source: str | None = None, items: Items = "random"
 ) -> AgreementAnswer:
     """How far the tenant's people agree with each other and with each version."""
     with app.sessions() as session:

@@ -23,7 +23,9 @@ from service.guidance import options
 from service.review_schemas import (
     AccuracyAnswer,
     AddedAnswer,
+    AgreementAnswer,
     AnchorsRequest,
+    Items,
     JudgeAnswer,
     JudgeRequest,
 )
@@ -69,9 +71,9 @@ def _store(app: State, tenant: str, offers: list[Offer], actor: str) -> AddedAns
 
 
 @router.post("/judge")
-async def judge(request: JudgeRequest, caller: Admin, app: App, tenant: Tenant = None) -> JudgeAnswer:
+async def judge(request: JudgeRequest, caller: Admin, app: App) -> JudgeAnswer:
     """Have a version in service judge items that it has said nothing about. Nothing of it is live traffic."""
-    whose = tenant or caller.tenant
+    whose = request.tenant or caller.tenant
     version = await app.champion.decide(request.version, _version)
     items = await asyncio.to_thread(_unjudged, app, whose, version, request.limit)
     places = asyncio.Semaphore(_AT_ONCE)
@@ -116,6 +118,15 @@ def _note(app: State, made: list[tuple[str, Decision]]) -> None:
             reviews.note(session, item, judged, Signals.of(decision))
 
 
+@router.get("/agreement")
+def agreement(
+    caller: Admin, app: App, source: str | None = None, items: Items = "random", tenant: Tenant = None
+) -> AgreementAnswer:
+    """As `GET /review/agreement`, of any tenant."""
+    seen = _seen(app, tenant or caller.tenant, source, sample=items == "random")
+    return AgreementAnswer.model_validate(review_figures.agreement(seen))
+
+
 @router.get("/accuracy")
 def accuracy(
     caller: Admin, app: App, version: str, source: str | None = None, tenant: Tenant = None
@@ -144,17 +155,15 @@ def export(
 
 
 @router.post("/anchors")
-async def make_anchors(
-    request: AnchorsRequest, caller: Admin, app: App, source: str | None = None, tenant: Tenant = None
-) -> AnchorSet:
+async def make_anchors(request: AnchorsRequest, caller: Admin, app: App) -> AnchorSet:
     """Make the labels an anchor set, in place of the one of that name: the gate guards it from then on."""
-    return await asyncio.to_thread(_anchor, app, tenant or caller.tenant, source, request, caller.name)
+    return await asyncio.to_thread(_anchor, app, request.tenant or caller.tenant, request, caller.name)
 
 
-def _anchor(app: State, tenant: str, source: str | None, request: AnchorsRequest, actor: str) -> AnchorSet:
+def _anchor(app: State, tenant: str, request: AnchorsRequest, actor: str) -> AnchorSet:
     with app.sessions.begin() as session:
         pairs = review_figures.as_anchors(
-            review_figures.seen(session, tenant, source=source), request.reviewers
+            review_figures.seen(session, tenant, source=request.source), request.reviewers
         )
         if not pairs:
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""`/review` and `/admin/reviews`: from live decisions and files to people, and from their answers to figures."""
+"""`/review` and `/admin/reviews`: from live decisions and files to people, from their answers to figures."""
 
 import base64
 import hashlib
@@ -175,10 +175,8 @@ def test_people_of_one_tenant_work_on_their_own_items_under_their_own_names(make
         world.http.post(
             "/admin/reviews/items", content=file(2), headers=JSONL | admin, params=query
         ).raise_for_status()
-    ann, bob, eve = (
-        header(world, name, tenant, "review")
-        for name, tenant in (("ann", "one"), ("bob", "one"), ("eve", "two"))
-    )
+    ann, bob = (header(world, name, "one", "review") for name in ("ann", "bob"))
+    eve = header(world, "eve", "two", "review")
 
     counts = [work(world, lambda item: "tie", headers=who) for who in (ann, bob, eve)]
     agreed = world.http.get("/review/agreement", headers=ann).json()
