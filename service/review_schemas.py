@@ -14,7 +14,7 @@ Items = Annotated[
 
 
 class ClaimRequest(Strict):
-    """What a reviewer wants next: of the random sample, or what the judge was least at one about."""
+    """What a reviewer wants next: of the random sample, or where the judge disagreed with itself."""
 
     order: Literal["priority", "random"] = "priority"
 
