@@ -50,6 +50,19 @@ def parse_anchors(lines: Iterable[str]) -> list[LabeledPair]:
 
 def _parse(line: str) -> LabeledPair:
     row = json.loads(line)
+    comparison = read_comparison(row)
+    if row.get("label") not in ("a", "b", "tie"):
+        raise InvalidInput(Fault("label", "must be a, b or tie"))
+    item = str(row.get("id") or content_digest(comparison)[:16])
+    return LabeledPair(_text({"id": item}, "id"), comparison, row["label"])
+
+
+def read_comparison(row: Any) -> Comparison:
+    """The comparison in `{"instruction" | "messages", "response_a", "response_b"}`.
+
+    Raises:
+        InvalidInput: naming the field that is missing or wrong.
+    """
     if not isinstance(row, dict):
         raise InvalidInput(Fault("body", "must be a JSON object"))
     if isinstance(row.get("messages"), list):
@@ -58,12 +71,13 @@ def _parse(line: str) -> LabeledPair:
         instruction = Instruction.of(_text(row, "instruction"))
     else:
         raise InvalidInput(Fault("instruction", "give `instruction` (text) or `messages` (a list)"))
-    comparison = Comparison(instruction, _text(row, "response_a"), _text(row, "response_b"))
-    if row.get("label") not in ("a", "b", "tie"):
-        raise InvalidInput(Fault("label", "must be a, b or tie"))
-    content = json.dumps([instruction.digest, comparison.response_a, comparison.response_b])
-    item = str(row.get("id") or hashlib.sha256(content.encode()).hexdigest()[:16])
-    return LabeledPair(_text({"id": item}, "id"), comparison, row["label"])
+    return Comparison(instruction, _text(row, "response_a"), _text(row, "response_b"))
+
+
+def content_digest(comparison: Comparison) -> str:
+    """SHA-256 of a pair's texts."""
+    content = [comparison.instruction.digest, comparison.response_a, comparison.response_b]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _text(row: dict[str, Any], field: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from judge import tenants
+from judge import reviews, tenants
 from judge.database import Sessions
 from judge.errors import Conflict
 from judge.iterations import ACTIVE
@@ -29,6 +29,7 @@ from judge.tables import (
     PairRow,
     QuarantineRow,
     ResponseRow,
+    ReviewItemRow,
     SelectionRow,
 )
 from judge.tenants import Policy
@@ -68,7 +69,9 @@ def forget(
         InstructionRow.id.in_(ids), InstructionRow.digest.in_(digests), InstructionRow.tenant == tenant
     )
     apart = or_(QuarantineRow.digest.in_(digests), QuarantineRow.tenant == tenant)
+    reviewed = or_(ReviewItemRow.instruction_digest.in_(digests), ReviewItemRow.tenant == tenant)
     if of_tenant is not None:
+        reviewed = reviewed & (ReviewItemRow.tenant == of_tenant)
         mine, apart = mine & (InstructionRow.tenant == of_tenant), apart & (QuarantineRow.tenant == of_tenant)
     chosen = list(session.scalars(select(InstructionRow.id).where(mine).with_for_update()))
     working = _iterations(session, chosen, active=True)
@@ -76,7 +79,7 @@ def forget(
         raise Conflict(
             f"iteration {working[0]} works with this instruction; cancel it or wait for its end, then repeat"
         )
-    return _erase(session, chosen, apart, actor, "forget")
+    return _erase(session, chosen, apart, reviewed, actor, "forget")
 
 
 def purge(session: Session, default: Policy) -> Forgotten:
@@ -100,7 +103,8 @@ def purge(session: Session, default: Policy) -> Forgotten:
         )
         chosen = list(session.scalars(due.order_by(InstructionRow.id).limit(_PORTION)))
         apart = (QuarantineRow.tenant == tenant) & (QuarantineRow.created_at < end)
-        done = _erase(session, chosen, apart, "retention", "purge")
+        reviewed = (ReviewItemRow.tenant == tenant) & (ReviewItemRow.created_at < end)
+        done = _erase(session, chosen, apart, reviewed, "retention", "purge")
         if done.instructions or done.quarantined:
             return done
     return Forgotten()
@@ -120,7 +124,8 @@ def delete_files(sessions: Sessions, work_dir: Path) -> int:
     return len(iterations)
 
 
-def _erase(session: Session, ids: list[int], apart: Any, actor: str, act: str) -> Forgotten:
+def _erase(session: Session, ids: list[int], apart: Any, reviewed: Any, actor: str, act: str) -> Forgotten:
+    reviews.remove(session, reviewed)
     used = _iterations(session, ids)
     borrowed = _borrowed(session, ids)
     pairs = select(PairRow.id).where(or_(PairRow.instruction_id.in_(ids), PairRow.id.in_(borrowed)))

@@ -50,6 +50,16 @@ def protect_anchors(session: Session) -> None:
         _protect(session, f"anchors {anchor.anchor_set}", anchor.item, anchor.messages, anchor.id)
 
 
+def protect(session: Session, name: str, item: str, instruction: Instruction) -> None:
+    """Protect one more text, under a name that no anchor set and no benchmark has."""
+    _protect(session, name, item, instruction.to_json(), None)
+
+
+def unprotect(session: Session, name: str, items: Sequence[str]) -> None:
+    """No longer protect these."""
+    session.execute(delete(ProtectedRow).where(ProtectedRow.name == name, ProtectedRow.item.in_(items)))
+
+
 def closest(session: Session, instructions: Sequence[Instruction]) -> list[Close | None]:
     """For each instruction the protected text that it is too close to, if any; in one statement."""
     grams = [word_grams(user_text(instruction.to_json())) for instruction in instructions]

@@ -87,6 +87,25 @@ class Settings(BaseSettings):
     cache_s: int = Field(
         86_400, ge=0, description="seconds that a judgment may answer equal requests of its tenant; 0: none"
     )
+    review_rate: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of live comparisons that people are asked about, drawn at random: docs/people.md",
+    )
+    review_disagreeing: float = Field(
+        0.0, ge=0, le=1, description="share of the others in which orders or votes differ, likewise"
+    )
+    reviewers: int = Field(2, ge=1, le=20, description="people who judge each item of the review queue")
+    review_days: int = Field(
+        30,
+        ge=1,
+        description="days after which live comparisons that nobody has judged leave the queue",
+    )
+    drift_decisions: int = Field(
+        500, ge=50, description="instructions in a window of drift, at least: docs/drift.md"
+    )
+    drift_hours: float = Field(1.0, ge=0, description="hours in a window of drift, at least")
     scenario_classifier: Path | None = Field(
         None, description="folder of a scenario classifier trained on your own data; default: the built-in"
     )

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge.pointer import record
-from judge.tables import InstructionRow, QuarantineRow, TenantRow
+from judge.tables import InstructionRow, QuarantineRow, ReviewItemRow, TenantRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def set_policy(
 
 
 def with_instructions(session: Session) -> list[str]:
-    """The tenants that have stored anything, in quarantine or out of it."""
-    either = select(InstructionRow.tenant).union(select(QuarantineRow.tenant))
+    """The tenants that have stored anything: in the pool, in quarantine, for people to judge."""
+    either = select(InstructionRow.tenant).union(select(QuarantineRow.tenant), select(ReviewItemRow.tenant))
     return sorted(session.scalars(either))
 
 

@@ -49,6 +49,11 @@ class Capture:
         self._room -= 1
         return True
 
+    def agreed(self, tenant: str) -> bool:
+        """Whether a tenant's texts may be kept. Blocks for the database now and then."""
+        terms = self._terms()
+        return terms is not None and terms.get(tenant, self._rules.policy).capture
+
     def choose(self, items: list[Gathered]) -> list[Gathered]:
         """Those that may be gathered, redacted. Blocks for the database now and then."""
         terms = self._terms()

@@ -23,13 +23,16 @@ from service.batches import Batches
 from service.cache import Cache, Memo
 from service.capture import Capture
 from service.champion import Champion
+from service.drift import DriftGauges
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.recorder import Recorder
+from service.reviewing import Reviewing
 from service.routes import (
     anchors,
     batches,
     datasets,
+    drift,
     evaluations,
     instructions,
     iterations,
@@ -39,6 +42,8 @@ from service.routes import (
     protected,
     quarantine,
     ranking,
+    review,
+    reviews,
     schedule,
     tenants,
     trials,
@@ -72,6 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         trial = LiveTrial(champion, sessions, store, candidates, swapper, settings.max_model_len, metrics)
         capture = Capture(settings, sessions)
         recorder = Recorder(sessions, redis, capture, settings.capture_max, metrics)
+        reviewing = Reviewing(settings, sessions, capture, metrics)
+        gauges = DriftGauges(sessions, metrics)
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
@@ -83,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             trial,
             swapper,
             recorder,
+            reviewing,
             metrics,
             admission,
             cache,
@@ -95,6 +103,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await champion.start()
         await trial.start()
         await recorder.start()
+        await reviewing.start()
+        await gauges.start()
         await background.start()
         # What is loaded now stays: the collector need not walk it again and again under load.
         gc.collect()
@@ -103,6 +113,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             await background.stop()
+            await gauges.stop()
+            await reviewing.stop()
             await recorder.stop()
             await trial.stop()
             await champion.stop()
@@ -139,6 +151,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         models,
         anchors,
         quarantine,
+        review,
+        reviews,
+        drift,
         protected,
         tenants,
         operations,

@@ -60,6 +60,24 @@ class Metrics:
             "Comparisons of a trial: recorded, or dropped since too many were in progress.", ["outcome"],
             registry=self.registry,
         )  # fmt: skip
+        self.review_items = Counter(
+            "judgesmith_review_items_total",
+            "Live comparisons for people: stored, left out (no consent, trained on, known), or dropped.",
+            ["outcome"], registry=self.registry,
+        )  # fmt: skip
+        stream = ["version", "kind", "mode"]
+        self.drift_figure = Gauge(
+            "judgesmith_drift_figure",
+            "Shares and means of a version's newest window of decisions.",
+            [*stream, "figure"],
+            registry=self.registry,
+        )
+        self.drift_alarm = Gauge(
+            "judgesmith_drift_alarm",
+            "1 where the newest window differs from the version's first one.",
+            [*stream, "figure"],
+            registry=self.registry,
+        )
         self.champion = Gauge(
             "judgesmith_champion_info", "1 for the version in service.", ["version"], registry=self.registry
         )

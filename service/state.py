@@ -16,6 +16,7 @@ from service.champion import Champion
 from service.limits import Admission
 from service.metrics import Metrics
 from service.recorder import Recorder
+from service.reviewing import Reviewing
 from service.trial import LiveTrial
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class State:
     trial: LiveTrial
     swapper: Swapper
     recorder: Recorder
+    reviewing: Reviewing
     metrics: Metrics
     admission: Admission
     cache: Cache

@@ -45,10 +45,11 @@ class Gateway:
         """Send lines of JSON."""
         return self._send("PUT", path, content=body, headers={"Content-Type": "application/jsonl"})
 
-    def post_file(self, path: str, file: Path) -> dict[str, Any]:
+    def post_file(self, path: str, file: Path, **query: Any) -> dict[str, Any]:
         """Send a file of lines of JSON, read as it is sent."""
+        headers = {"Content-Type": "application/jsonl"}
         with file.open("rb") as lines:
-            return self._send("POST", path, content=lines, headers={"Content-Type": "application/jsonl"})
+            return self._send("POST", path, content=lines, headers=headers, params=query)
 
     def post_lines(self, path: str, body: bytes, **query: Any) -> dict[str, Any]:
         """Send lines of JSON that are at hand, with a query."""

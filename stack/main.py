@@ -31,6 +31,8 @@ from stack.evaluate import evaluate
 from stack.export import export
 from stack.keys import app as keys_app
 from stack.quarantine import app as quarantine_app
+from stack.review import app as review_app
+from stack.review import drift
 from stack.schedule import schedule
 from stack.tenants import app as tenants_app
 
@@ -49,7 +51,9 @@ app.add_typer(anchors_app, name="anchors")
 app.add_typer(batch_app, name="batch")
 app.add_typer(candidates_app)
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(review_app, name="review")
 app.add_typer(tenants_app, name="tenants")
+app.command("drift")(drift)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("schedule")(schedule)
@@ -291,7 +295,7 @@ def status(
     url: Url = None,
 ) -> None:
     """Which models there are, which one serves, and how the last iterations went."""
-    from stack.show import iterations, models, summary
+    from stack.show import drift_line, iterations, models, summary
 
     client = gateway(url)
     if iteration is not None:
@@ -301,6 +305,7 @@ def status(
     print(f"gateway {client.url}: {'ready' if client.ready() else 'not ready'}")
     console().print(models(known))
     console().print(iterations(client.get("/admin/iterations", limit=5)))
+    print(drift_line(client.get("/admin/drift")))
 
 
 @app.command()

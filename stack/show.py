@@ -153,6 +153,66 @@ def iterations(answer: Answer) -> Table:
     return table
 
 
+def drift_line(answer: Answer) -> str:
+    """`drift: tie 0.080 to 0.250 (… pairwise direct, since 2026-01-05 03:20)`, or that there is none."""
+    if not answer.get("streams"):
+        return "drift: no window is complete yet"
+    alarms = [f"{change(one)} ({_stream(one)}, since {_time(one['since'])})" for one in answer["alarms"]]
+    return f"drift: {'; '.join(alarms) or 'none'}"
+
+
+def change(one: Mapping[str, Any]) -> str:
+    """`tie 0.080 to 0.250`."""
+    return f"{one['figure']} {one['before']:.3f} to {one['now']:.3f}"
+
+
+def drift(answer: Answer) -> Table:
+    """What has changed in each stream of decisions between its first window and its newest."""
+    table = _table("Drift", "version", "kind", "mode", "windows", "figure", "first", "now", "p", "alarm")
+    for stream in answer.get("streams") or []:
+        names = [stream["version"], stream["kind"], stream["mode"], str(stream["windows"][-1]["ordinal"])]
+        if not stream["changes"]:
+            table.add_row(*names)
+        for one in stream["changes"]:
+            figures = (f"{one['before']:.3f}", f"{one['now']:.3f}", f"{one['p_value']:.2g}")
+            table.add_row(*names, one["figure"], *figures, "ALARM" if one["alarm"] else "")
+            names = [""] * 4
+    return table
+
+
+def agreement(answer: Answer) -> Iterator[str]:
+    """How far people agree with each other and with each version."""
+    people = answer["people"]
+    yield f"reviewed        {answer['reviewed']}"
+    yield (
+        f"people          alpha {figure(people['alpha'])}, agreement {figure(people['agreement'])}, "
+        f"{people['items']} by several"
+    )
+    for one in answer["reviewers"]:
+        yield f"{' and '.join(one['reviewers'])}: {_kappa(one)}"
+    for version, one in answer["versions"].items():
+        yield f"{version}: {_kappa(one)}"
+
+
+def accuracy(answer: Answer) -> Iterator[str]:
+    """How often a version says what people say."""
+    yield f"accuracy        {figure(answer['accuracy'])}, {answer['labeled']} of {answer['items']} labeled"
+    yield f"labels alone    {figure(answer['labels_alone'])}"
+
+
+def figure(values: list[float] | None) -> str:
+    """`0.810 (0.736 to 0.867)`; a dash where there is none."""
+    return f"{values[0]:.3f} ({values[1]:.3f} to {values[2]:.3f})" if values else "—"
+
+
+def _kappa(one: Mapping[str, Any]) -> str:
+    return f"kappa {figure(one['kappa'])}, agreement {figure(one['agreement'])}, {one['items']} items"
+
+
+def _stream(one: Mapping[str, Any]) -> str:
+    return f"{one['version']}, {one['kind']} {one['mode']}"
+
+
 def anchors(answer: Answer) -> Table:
     """Every anchor set with its size."""
     table = _table("Anchor sets", "name", "pairs")

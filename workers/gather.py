@@ -3,7 +3,7 @@
 import logging
 import os
 
-from judge import batches, database, forgetting, gathering, languages, queue
+from judge import batches, database, drift_windows, forgetting, gathering, languages, queue, reviews
 from judge.gathering import Rules
 from judge.settings import Settings
 from workers.scan import scan
@@ -26,6 +26,10 @@ def run_gather() -> None:
         purge(sessions, rules)
         forgetting.delete_files(sessions, settings.work_dir)
         batches.purge(sessions, settings.batch_days)
+        with sessions.begin() as session:
+            reviews.keep_up(session, settings.review_days)
+        with sessions.begin() as session:
+            drift_windows.close(session, settings.drift_decisions, settings.drift_hours)
     finally:
         redis.close()
         engine.dispose()

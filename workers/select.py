@@ -1,8 +1,8 @@
 """Select: which instructions an iteration works with, and which of them are held out.
 
-Too long ones, near-duplicates and whatever is close to an anchor are left out. The rest is classified by the
-generator, if the iteration wants that, each instruction once; then it is drawn evenly, newest first, within
-the quotas. What was left out, and why, is the top of the funnel.
+Too long ones, near-duplicates and whatever is close to an anchor or to what people judge are left out. The
+rest is classified by the generator, if the iteration wants that, each instruction once; then it is drawn
+evenly, newest first, within the quotas. What was left out, and why, is the top of the funnel.
 """
 
 import asyncio

@@ -14,6 +14,7 @@ from judge.guide import Scale
 from judge.judging import Judge, Options
 from judge.keys import Principal
 from judge.rating import combined, rate, rate_directly, suggest
+from judge.reviews import flipped
 from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from judge.voting import Decision, Rating, Usage
 from service.answering import answered
@@ -84,6 +85,9 @@ async def pairwise(
         twin=None if pieces else lambda judge: decide(judge, comparison, request.mode, chosen),
     )  # fmt: skip
     decision = done.made
+    # People judge by general criteria, and answer what was asked of the champion.
+    if request.version is None and request.reference is None and not guided.named()["rubric"]:
+        app.reviewing.offer(done.id, caller.tenant, comparison, decision)
     return PairwiseAnswer(
         id=done.id,
         verdict=decision.verdict,
@@ -123,7 +127,7 @@ async def single(request: SingleRequest, caller: Principal, app: State) -> Singl
 
     done = await answered(
         app, caller, "single", request.version, work,
-        digest=instruction.digest, columns=_rating_columns, capture=instruction,
+        digest=instruction.digest, columns=lambda made: _rating_columns(made, scale), capture=instruction,
     )  # fmt: skip
     rating = done.made
     return SingleAnswer(
@@ -143,12 +147,19 @@ async def single(request: SingleRequest, caller: Principal, app: State) -> Singl
 
 def _decision_columns(decision: Decision) -> dict[str, Any]:
     names = ("verdict", "reason", "probability_a", "strategy")
-    return {name: getattr(decision, name) for name in names} | {"votes": dict(decision.votes)}
+    row = {name: getattr(decision, name) for name in names}
+    return row | {"votes": dict(decision.votes), "flipped": flipped(decision)}
 
 
-def _rating_columns(rating: Rating) -> dict[str, Any]:
-    verdict = "invalid" if rating.rating is None else "rated"
-    return {"verdict": verdict, "reason": rating.reason, "rating": rating.rating, "votes": {}}
+def _rating_columns(rating: Rating, scale: Scale) -> dict[str, Any]:
+    value = rating.rating
+    return {
+        "verdict": "invalid" if value is None else "rated",
+        "reason": rating.reason,
+        "rating": value,
+        "level": None if value is None else (value - scale.low) / (scale.high - scale.low),
+        "votes": {},
+    }
 
 
 async def _rate(

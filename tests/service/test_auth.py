@@ -5,7 +5,7 @@ import pytest
 from judge import keys
 
 OPEN = {"/livez", "/readyz", "/metrics"}
-NEEDED = {"/judge": "judge", "/instructions": "ingest", "/admin": "admin"}
+NEEDED = {"/judge": "judge", "/instructions": "ingest", "/review": "review", "/admin": "admin"}
 
 
 def make_key(world, *scopes):

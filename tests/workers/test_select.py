@@ -2,9 +2,11 @@
 
 from sqlalchemy import delete, select
 
+from judge import reviews
 from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
 from judge.instructions import Gathered, store
+from judge.reviews import Offer
 from judge.tables import InstructionRow, ModelVersion, SelectionRow
 from workers.select import generation, is_held_out
 
@@ -49,6 +51,21 @@ def test_near_duplicates_long_ones_and_what_is_close_to_an_anchor_are_left_out(l
     texts = selected(loop, number)
     assert sum("sailors" in text for text in texts) == 1
     assert not any("orbits" in text.lower() for text in texts)
+
+
+def test_what_is_close_to_a_comparison_that_people_judge_is_left_out(loop):
+    asked = "Compare the orbits of Mars and Venus around the sun in a short table."
+    pair = Comparison(Instruction.of(asked), "x", "y")
+    with loop.sessions.begin() as session:
+        reviews.add(session, "local", [Offer(pair, "given", probability=1.0, place=0.5)], wanted=1)
+    bring(loop, asked.upper(), f"{asked[:-1]} with two columns.")
+    number = loop.start(instructions=200)
+
+    row = loop.run(number, "select")
+
+    (step,) = row.counts["select"]["funnel"]
+    assert step["dropped"] == {"close_to_anchor": 2}
+    assert not any("orbits" in text.lower() for text in selected(loop, number))
 
 
 def test_only_the_wanted_languages_are_drawn_from(loop):
