@@ -13,18 +13,22 @@ from fastapi import FastAPI
 
 from judge import database, queue
 from judge.llm import Backends
+from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.versions import VersionStore
 from judge.voting import Decision, Rating
 from service import problems
-from service.auth import Authenticator
+from service.auth import Authenticator, KeyInPath
 from service.batches import Batches
 from service.cache import Cache, Memo
 from service.capture import Capture
 from service.champion import Champion
+from service.dialects import chat, openrlhf, slime, verl, vllm
+from service.fair import FairQueue
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
+from service.pinned import PinnedVersions
 from service.recorder import Recorder
 from service.routes import (
     anchors,
@@ -35,9 +39,11 @@ from service.routes import (
     judging,
     models,
     operations,
+    pins,
     protected,
     quarantine,
     ranking,
+    rewards,
     schedule,
     tenants,
     trials,
@@ -62,7 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redis = queue.connect(settings.redis_url)
         backends = Backends.connect(settings.backend_urls, settings.backend_timeout_s)
         store = VersionStore(settings.models_dir)
-        swapper = Swapper(sessions, store, backends, redis)
+        pinned = Backends.connect(settings.pinned_urls, settings.backend_timeout_s)
+        swapper = Swapper(sessions, store, backends, redis, pinned.servers)
         metrics = Metrics()
         champion = Champion(
             sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
@@ -72,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         capture = Capture(settings, sessions)
         recorder = Recorder(sessions, redis, capture, settings.capture_max, metrics)
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
+        holder = PinnedVersions(champion, sessions, store, pinned, swapper, settings.max_model_len)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
         parts = State(
@@ -87,12 +95,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             cache,
             Memo(cache, Decision),
             Memo(cache, Rating),
+            FairQueue(settings.reward_concurrency, settings.reward_queue, metrics),
+            holder,
+            Totals(),
             cached(lambda: _classifier(settings.scenario_classifier)),
         )
         app.state.judgesmith = parts
         background = Batches(parts)
         await champion.start()
         await trial.start()
+        await holder.start()
         await recorder.start()
         await background.start()
         # What is loaded now stays: the collector need not walk it again and again under load.
@@ -103,11 +115,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await background.stop()
             await recorder.stop()
+            await holder.stop()
             await trial.stop()
             await champion.stop()
             await cache.aclose()
             await backends.aclose()
             await candidates.aclose()
+            await pinned.aclose()
             redis.close()
             engine.dispose()
 
@@ -123,9 +137,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit, max_bytes=settings.max_body_bytes, by_path={batches.PATH: settings.max_batch_bytes}
     )
+    app.add_middleware(KeyInPath)
     for module in (
         judging,
         ranking,
+        rewards,
+        pins,
+        openrlhf,
+        slime,
+        verl,
+        vllm,
+        chat,
         batches,
         instructions,
         iterations,

@@ -3,7 +3,7 @@
 import logging
 import os
 
-from judge import batches, database, forgetting, gathering, languages, queue
+from judge import batches, database, forgetting, gathering, languages, queue, replays
 from judge.gathering import Rules
 from judge.settings import Settings
 from workers.scan import scan
@@ -26,6 +26,8 @@ def run_gather() -> None:
         purge(sessions, rules)
         forgetting.delete_files(sessions, settings.work_dir)
         batches.purge(sessions, settings.batch_days)
+        with sessions.begin() as session:
+            replays.purge(session)
     finally:
         redis.close()
         engine.dispose()

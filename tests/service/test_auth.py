@@ -5,7 +5,9 @@ import pytest
 from judge import keys
 
 OPEN = {"/livez", "/readyz", "/metrics"}
-NEEDED = {"/judge": "judge", "/instructions": "ingest", "/admin": "admin"}
+NEEDED = {"/judge": "judge", "/instructions": "ingest", "/admin": "admin"} | dict.fromkeys(
+    ("/reward", "/get_reward", "/slime", "/classify", "/v1", "/v2", "/score", "/rerank", "/pooling"), "reward"
+)
 
 
 def make_key(world, *scopes):
