@@ -22,7 +22,9 @@ def health(shares, lengths=None, recent=()):
     return Health(sums_of(rewards(shares, lengths)), sums_of(rewards(recent)))
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5000)), min_size=1, max_size=60), st.integers(0, 60))
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5000)), min_size=1, max_size=60), st.integers(0, 60)
+)
 def test_sums_of_parts_add_up_to_those_of_the_whole(items, cut):
     pairs = [(Reward(share, share), length) for share, length in items]
     totals = Totals()
