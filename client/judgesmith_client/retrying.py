@@ -59,13 +59,19 @@ def steps(request: Request, retries: Retries) -> Steps:
         came = yield wait
         if isinstance(came, httpx.TransportError):
             why, wait = f"{type(came).__name__}: {came}", retries.pause(attempt)
-        elif came.status_code in PASSING:
+        elif _passes(came):
             why, wait = f"{came.status_code}: {came.text[:300]}", retries.pause(attempt, _retry_after(came))
         else:
             return _read(came)
         if time.monotonic() + wait > end:
             break
     raise OutOfReach(f"{request.method} {request.path} failed after {attempt + 1} tries; the last: {why}")
+
+
+def _passes(response: httpx.Response) -> bool:
+    # A 5xx without a problem document is not the service's word, but that of a server that was stopped.
+    problem = "json" in response.headers.get("content-type", "")
+    return response.status_code in PASSING or (response.status_code >= 500 and not problem)
 
 
 def _retry_after(response: httpx.Response) -> float:

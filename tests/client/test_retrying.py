@@ -85,6 +85,14 @@ def test_it_gives_up_after_so_many_tries_or_so_long():
         drive([response(503, **{"Retry-After": "60"})] * 5, Retries(give_up_s=10))
 
 
+def test_the_plain_500_of_a_server_that_is_being_stopped_is_tried_again():
+    plain = httpx.Response(500, text="Internal Server Error", request=httpx.Request("POST", "http://judge"))
+
+    _, answer = drive([plain, response(200, {"ok": 1})])
+
+    assert answer == {"ok": 1}
+
+
 def test_an_answer_that_is_not_the_services_says_so():
     page = httpx.Response(200, text="<html>", request=httpx.Request("POST", "http://elsewhere/reward"))
 
