@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from stack.caller import parse_changes
+
 OVER = {"promoted", "refused", "no_decision", "awaiting_approval", "failed", "cancelled"}
 
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--instructions", type=Path, help="JSONL of instructions")
     parser.add_argument("--anchors", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--profile", default="full")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--show", type=int, help="print an earlier iteration")
     arguments = parser.parse_args()
     key = os.environ.get("JUDGESMITH_KEY", "")
@@ -33,11 +36,12 @@ def main() -> None:
         headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=60,
     )
-    number = arguments.show or run(http, arguments.instructions, arguments.anchors, arguments.profile)
+    wanted = {"profile": arguments.profile, "settings": parse_changes(arguments.set)}
+    number = arguments.show or run(http, arguments.instructions, arguments.anchors, wanted)
     print(report(http.get(f"/admin/iterations/{number}").raise_for_status().json()))
 
 
-def run(http: httpx.Client, instructions: Path, anchors: list[str], profile: str) -> int:
+def run(http: httpx.Client, instructions: Path, anchors: list[str], wanted: dict[str, Any]) -> int:
     """Start an iteration on the given data and wait for its end; returns its number."""
     for pair in anchors:
         name, _, file = pair.partition("=")
@@ -46,7 +50,7 @@ def run(http: httpx.Client, instructions: Path, anchors: list[str], profile: str
     kept = [{k: row[k] for k in ("messages", "language", "source") if k in row} for row in lines]
     for start in range(0, len(kept), 500):
         http.post("/instructions", json={"instructions": kept[start : start + 500]}).raise_for_status()
-    number = int(http.post("/admin/iterations", json={"profile": profile}).raise_for_status().json()["id"])
+    number = int(http.post("/admin/iterations", json=wanted).raise_for_status().json()["id"])
     while http.get(f"/admin/iterations/{number}").raise_for_status().json()["status"] not in OVER:
         time.sleep(5)
     return number

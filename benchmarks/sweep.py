@@ -27,15 +27,16 @@ from judge.anchors import LabeledPair, parse_anchors
 from judge.balance import even_lengths
 from judge.comparison import Instruction, PreferencePair, Side, other
 from judge.engine import Engine, free_port
+from judge.generator import Champion
 from judge.judging import Judge, Options
-from judge.llm import VLLM, Backends, Sampling
-from judge.pairs import Answered, construct, whole_sentences
+from judge.llm import VLLM, Backends
+from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings, PairMix
 from judge.prompts import Assembler, load_encoder
 from judge.responses import flaw
 from judge.templates import pairwise_reasoning, pointwise
 from judge.versions import Manifest
-from workers.responses import REWRITE
+from workers.responses import Task, Writer
 from workers.tokens import pointwise_row, read_row
 
 MIXES: dict[str, dict[str, float]] = {
@@ -45,32 +46,43 @@ MIXES: dict[str, dict[str, float]] = {
         "shortened": 0.10,
     },
     "varied": {
-        "neighbor": 0.20, "modified": 0.10, "random": 0.05, "requirement": 0.20, "shortened": 0.05,
-        "corrupted": 0.08, "substituted": 0.10, "spliced": 0.10, "renumbered": 0.06, "repeating": 0.03,
-        "broken_off": 0.03,
+        "neighbor": 0.20, "modified": 0.10, "random": 0.05, "hotter": 0.10, "requirement": 0.25,
+        "shortened": 0.05, "corrupted": 0.05, "substituted": 0.05, "spliced": 0.05, "renumbered": 0.05,
+        "repeating": 0.03, "broken_off": 0.02,
     },
-    "harder": {
-        "neighbor": 0.10, "modified": 0.10, "requirement": 0.30, "substituted": 0.20, "spliced": 0.15,
-        "renumbered": 0.15,
+    "damage": {
+        "hotter": 0.15, "corrupted": 0.2, "substituted": 0.2, "spliced": 0.15, "renumbered": 0.2,
+        "broken_off": 0.1,
     },
-    "damage": {"corrupted": 0.2, "substituted": 0.3, "spliced": 0.2, "renumbered": 0.2, "broken_off": 0.1},
     "demands": {"requirement": 0.7, "neighbor": 0.3},
+    "asked": {
+        "requirement": 0.40, "neighbor": 0.20, "modified": 0.15, "random": 0.07, "incomplete": 0.09,
+        "shortened": 0.09,
+    },
 }  # fmt: skip
+DEFAULTS: dict[str, Any] = {"mix": "varied", "pairs": 480, "per_instruction": 3, "field_tokens": 96}
 RUNS: dict[str, dict[str, Any]] = {
+    "varied": {},
     "topic": {"mix": "topic"},
     "first": {"mix": "first"},
-    "varied": {"mix": "varied"},
-    "harder": {"mix": "harder"},
     "damage": {"mix": "damage"},
     "demands": {"mix": "demands"},
+    "asked": {
+        "mix": "asked",
+        "pairs": 800,
+        "per_instruction": 4,
+        "method": "full",
+        "pointwise_learning_rate": 1e-4,
+    },
 }
-DEFAULTS: dict[str, Any] = {"pairs": 240, "per_instruction": 2, "field_tokens": 96}
 HELD_OUT = {
     "neighbor": "held-out neighbor",
     "modified": "held-out modified",
     "requirement": "held-out requirement",
 }
 LONGEST = 1200
+# What else is written for an instruction, in turns.
+WORSE = (["modified"], ["hotter"], [], ["modified"], ["hotter"])
 
 
 def main() -> None:
@@ -82,6 +94,7 @@ def main() -> None:
     parser.add_argument("--runs", nargs="*", default=list(RUNS))
     parser.add_argument("--instructions", type=int, default=900)
     parser.add_argument("--limit", type=int, default=100, help="labeled pairs of each set")
+    parser.add_argument("--sets", nargs="*", help="names of the sets of labeled pairs, all by default")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if options.table:
@@ -104,7 +117,7 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
     try:
         pool = await answered(options, server)
         training, held_out = split(pool)
-        sets = labeled(options.data, options.limit) | constructed(held_out)
+        sets = labeled(options.data, options.limit, options.sets) | constructed(held_out)
         runs = {"seed": None} | {name: DEFAULTS | RUNS[name] for name in options.runs}
         for name, settings in runs.items():
             done = {row["run"] for row in read(options.work / "results.jsonl")}
@@ -123,52 +136,42 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
 
 
 async def answered(options: argparse.Namespace, server: VLLM) -> list[Answered]:
-    """The pool, generated once: a response to each instruction, to every third also a modified one."""
+    """The pool, generated once: a response to each instruction, and for shares of them a worse one."""
     path = options.work / "responses.jsonl"
-    judge = judge_of(options.model, "seed", server, None)
+    writer = Writer(Champion(judge_of(options.model, "seed", server, None)), IterationSettings())
     await server.label_weights("seed")
     instructions = drawn(options.data, options.instructions)
-    known = {row["index"] for row in read(path)}
-    done = len(known)
+    tasks = [
+        Task(index, instruction, kind)
+        for index, instruction in enumerate(instructions)
+        for kind in ("response", *WORSE[index % len(WORSE)])
+    ]
+    known = {(row["index"], row["kind"]) for row in read(path)}
+    missing = [task for task in tasks if (task.instruction_id, task.kind) not in known]
+    done = len(tasks) - len(missing)
 
     with path.open("a") as stream:
 
-        async def one(item: tuple[int, Instruction]) -> None:
+        async def one(task: Task) -> None:
             nonlocal done
-            index, instruction = item
-            row: dict[str, Any] = {"messages": instruction.to_json()}
-            row["response"] = await reply(judge, instruction, index)
-            if index % 3 == 0:
-                request = Instruction.of(REWRITE.format(instruction.text))
-                modified = await reply(judge, request, index)
-                row["modified"] = modified
-                row["modified_response"] = await reply(judge, Instruction.of(modified), index)
-            stream.write(json.dumps({"index": index} | row) + "\n")
+            made = await writer.work(task)
+            asked = Instruction.of(made.prompt or "") if task.kind == "modified" else task.instruction
+            reason = flaw(asked, made.text, made.finished)
+            text = None if reason else made.text.replace("\x00", "")
+            row = {"index": task.instruction_id, "kind": task.kind, "text": text, "flaw": reason}
+            stream.write(json.dumps(row) + "\n")
             stream.flush()
             done += 1
             if done % 50 == 0:
-                print(f"{done} of {len(instructions)} instructions answered", flush=True)
+                print(f"{done} of {len(tasks)} responses", flush=True)
 
-        missing = [item for item in enumerate(instructions) if item[0] not in known]
-        await together(missing, one, 32)
+        await together(missing, one, 64)
+    texts = {(row["index"], row["kind"]): row["text"] for row in read(path)}
     return [
-        Answered(
-            row["index"],
-            Instruction.from_json(row["messages"]),
-            row["response"],
-            row.get("modified_response") or None,
-        )
-        for row in sorted(read(path), key=lambda row: int(row["index"]))
-        if flaw(Instruction.from_json(row["messages"]), row["response"], finished=True) is None
+        Answered(index, instruction, text, texts.get((index, "modified")), texts.get((index, "hotter")))
+        for index, instruction in enumerate(instructions)
+        if (text := texts.get((index, "response")))
     ]
-
-
-async def reply(judge: Judge, instruction: Instruction, seed: int) -> str:
-    """One sampled response, without a broken last sentence."""
-    answer = await judge.backends.pick().sample(
-        judge.assembler.chat(instruction), Sampling(96, 0.7, 0.9, seed=seed + 1)
-    )
-    return whole_sentences(answer.text, answer.finished).replace("\x00", "")
 
 
 def drawn(data: Path, wanted: int) -> list[Instruction]:
@@ -176,7 +179,7 @@ def drawn(data: Path, wanted: int) -> list[Instruction]:
     rng = random.Random(5)
     files = []
     for path in sorted(data.glob("instructions_*.jsonl")):
-        rows = [row for row in read(path) if not row.get("in_dev_pairs")]
+        rows = [row for row in read(path) if not row.get("in_dev_pairs") and row["language"] == "en"]
         rng.shuffle(rows)
         files.append([row for row in rows if 8 <= sum(len(m["content"]) for m in row["messages"]) <= LONGEST])
     found: dict[str, Instruction] = {}
@@ -202,10 +205,12 @@ def constructed(pool: Sequence[Answered]) -> dict[str, list[LabeledPair]]:
     return sets
 
 
-def labeled(data: Path, limit: int) -> dict[str, list[LabeledPair]]:
+def labeled(data: Path, limit: int, names: Sequence[str] | None) -> dict[str, list[LabeledPair]]:
     """Up to `limit` pairs with a winner of every set, the same ones each time."""
     sets = {}
     for path in sorted(data.glob("pairs_*.jsonl")):
+        if names and path.stem.removeprefix("pairs_") not in names:
+            continue
         pairs = [pair for pair in parse_anchors(path.read_text("utf-8").split("\n")) if pair.label != "tie"]
         random.Random(3).shuffle(pairs)
         sets[path.stem.removeprefix("pairs_")] = pairs[:limit]
@@ -217,7 +222,7 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool
     folder = Path(options.work) / name
     folder.mkdir(exist_ok=True)
     fields = {field: settings[field] for field in IterationSettings.model_fields if field in settings}
-    iteration = IterationSettings.model_validate(fields | {"mix": {}, "sft_epochs": 0})
+    iteration = IterationSettings.model_validate(fields | {"mix": MIXES[settings["mix"]], "sft_epochs": 0})
     pairs = training_pairs(settings, pool)
     # As in an iteration, a share of the training pairs chooses the checkpoint.
     validation, lessons = pairs[: len(pairs) // 10], pairs[len(pairs) // 10 :]
@@ -246,19 +251,18 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool
     }
     (folder / "train.json").write_text(json.dumps(config))
     print(f"{name}: training on {len(lessons)} pairs", flush=True)
+    command = [sys.executable, "-m", "workers.train", str(folder / "train.json")]
     with (folder / "train.log").open("wb") as log:
-        subprocess.run(
-            [sys.executable, "-m", "workers.train", str(folder / "train.json")],
-            check=True,
-            stdout=log,
-            stderr=log,
-        )
+        # A training ends with who started it: when its input is closed.
+        training = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        if training.wait():
+            raise SystemExit(f"the training failed: see {folder / 'train.log'}")
     return folder / "candidate"
 
 
 def training_pairs(settings: dict[str, Any], pool: list[Answered]) -> list[PreferencePair]:
     """As the pair and filter stages make them: by shares, balanced by length, so many at most."""
-    mix = dict.fromkeys(PairMix.model_fields, 0.0) | MIXES[settings["mix"]]
+    mix = PairMix.model_validate(MIXES[settings["mix"]]).model_dump()
     rng = random.Random(f"sweep {settings['mix']}")
     made = [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
     kept = [made[index] for index in even_lengths(made, settings["pairs"], rng)]

@@ -3,11 +3,13 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from judge.comparison import PreferencePair
 
 LOW, HIGH = 0.45, 0.55
+# The rarer length's share of a strategy's pairs, from which on the strategy is made even in itself.
+_BOTH_WAYS = 0.15
 
 
 def even(longer: int, shorter: int, room: int) -> tuple[int, int]:
@@ -25,15 +27,38 @@ def even(longer: int, shorter: int, room: int) -> tuple[int, int]:
 
 
 def even_lengths(pairs: Sequence[PreferencePair], room: int, rng: random.Random) -> list[int]:
-    """Indexes of at most `room` pairs, in 45 to 55 percent of which the longer response is the chosen one.
+    """Indexes of at most `room` pairs; the chosen response is the longer one as often as the shorter one.
 
-    Otherwise "the longer one wins" (or loses) would be a lesson. Pairs of equal length count for neither and
-    come last.
+    Otherwise "the longer one wins" (or loses) would be a lesson. It would be one as well if it held among the
+    pairs of one strategy and its opposite among those of another: so each strategy is even in itself. Only
+    those that make nearly all of their pairs one way make up for each other. Pairs of equal length stay.
     """
-    found = _by_length(pairs)
-    longer, shorter = even(len(found[1]), len(found[-1]), room)
-    taken = rng.sample(found[1], longer) + rng.sample(found[-1], shorter)
-    return sorted(taken + rng.sample(found[0], min(len(found[0]), room - len(taken))))
+    strategies: dict[str, list[int]] = defaultdict(list)
+    for index, pair in enumerate(pairs):
+        strategies[pair.strategy].append(index)
+    units: list[list[int]] = []
+    one_sided: dict[int, list[int]] = {1: [], -1: []}
+    for indexes in strategies.values():
+        found = _by_length(pairs, indexes)
+        units += [[index] for index in found[0]]
+        rarer, commoner = sorted((len(found[1]), len(found[-1])))
+        if rarer >= _BOTH_WAYS * (rarer + commoner):
+            units += _couples(found[1], found[-1], rng)
+        else:
+            for sign in (1, -1):
+                one_sided[sign] += found[sign]
+    units += _couples(one_sided[1], one_sided[-1], rng)
+    kept: list[int] = []
+    for unit in rng.sample(units, len(units)):
+        if len(kept) + len(unit) <= room:
+            kept += unit
+    return sorted(kept)
+
+
+def _couples(longer: Sequence[int], shorter: Sequence[int], rng: random.Random) -> list[list[int]]:
+    count = min(len(longer), len(shorter))
+    both = zip(rng.sample(longer, count), rng.sample(shorter, count), strict=True)
+    return [list(couple) for couple in both]
 
 
 def even_places(
@@ -45,7 +70,7 @@ def even_places(
     would be a lesson. So each kind is cut to twice its rarer place first.
     """
     cells: dict[tuple[int, bool], list[int]] = defaultdict(list)
-    for sign, indexes in _by_length(pairs).items():
+    for sign, indexes in _by_length(pairs, range(len(pairs))).items():
         for index in indexes:
             cells[sign, chosen_first[index]].append(index)
     both = {sign: min(len(cells[sign, True]), len(cells[sign, False])) for sign in (1, -1, 0)}
@@ -68,10 +93,10 @@ def capped(groups: Sequence[Hashable], cap: int, rng: random.Random) -> list[int
     return sorted(index for indexes in kept for index in indexes)
 
 
-def _by_length(pairs: Sequence[PreferencePair]) -> dict[int, list[int]]:
+def _by_length(pairs: Sequence[PreferencePair], indexes: Iterable[int]) -> dict[int, list[int]]:
     """Indexes of the pairs whose chosen response is longer (1), shorter (-1) or equally long (0)."""
     found: dict[int, list[int]] = {1: [], -1: [], 0: []}
-    for index, pair in enumerate(pairs):
-        difference = len(pair.chosen) - len(pair.rejected)
+    for index in indexes:
+        difference = len(pairs[index].chosen) - len(pairs[index].rejected)
         found[(difference > 0) - (difference < 0)].append(index)
     return found

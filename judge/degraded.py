@@ -82,6 +82,15 @@ def repeating(text: str, rng: random.Random) -> str | None:
     return result
 
 
+def incomplete(text: str, rng: random.Random) -> str | None:
+    """The first sentences of the text, less than half of them: whole, and says less."""
+    parts = sentences(text)
+    if len(parts) < 3:
+        return None
+    end = text.find(parts[rng.randint(1, (len(parts) - 1) // 2)])
+    return text[:end].rstrip() or None
+
+
 def broken_off(text: str, rng: random.Random) -> str | None:
     """The text up to somewhere in the middle of a sentence of its second half."""
     if len(sentences(text)) < 2 or len(text) < 40:

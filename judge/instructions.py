@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -55,10 +55,12 @@ def store(session: Session, items: Sequence[Gathered]) -> set[int]:
     return {index for index, digest in enumerate(digests) if digest not in inserted or first[digest] != index}
 
 
-def known(session: Session, limit: int) -> list[InstructionRow]:
-    """The newest instructions, oldest of them first."""
-    rows = session.scalars(select(InstructionRow).order_by(InstructionRow.id.desc()).limit(limit))
-    return list(rows)[::-1]
+def known(session: Session, limit: int, languages: Sequence[str] = ()) -> list[InstructionRow]:
+    """The newest instructions, oldest of them first; only in the given languages, or an unknown one."""
+    query = select(InstructionRow).order_by(InstructionRow.id.desc()).limit(limit)
+    if languages:
+        query = query.where(or_(InstructionRow.language.in_(languages), InstructionRow.language.is_(None)))
+    return list(session.scalars(query))[::-1]
 
 
 def to_stream_entry(item: Gathered) -> dict[str, str]:

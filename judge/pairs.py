@@ -6,6 +6,7 @@ varied than topic alone, and their shares were chosen by measurement, docs/measu
 modified     the response to a similar but different instruction that the generator wrote (the paper's)
 neighbor     the response to one of the most similar other instructions, of about the same length
 random       the response to any other instruction
+hotter       a response to the same instruction that was sampled at a higher temperature
 requirement  two versions of the response, under an added requirement that only the chosen one meets
 shortened    a full response to another instruction, against a shortened good one
 corrupted    the same response with a quarter of its words out of place
@@ -13,6 +14,7 @@ substituted  the same response with words of another one in it
 spliced      the same response with sentences of another one in it
 renumbered   the same response with some of its numbers changed
 repeating    the same response, repeating itself from some sentence on
+incomplete   the same response without its second half
 broken_off   the same response, broken off in the middle of a sentence
 """
 
@@ -30,12 +32,13 @@ _MIN_CHARS = 8
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An instruction with a good response, and perhaps a response to a modified instruction."""
+    """An instruction with a good response, and perhaps worse ones that were written for it."""
 
     key: int
     instruction: Instruction
     response: str
     modified_response: str | None = None
+    hotter_response: str | None = None
 
 
 def usable(response: str) -> bool:
@@ -59,8 +62,8 @@ def construct(
 ) -> list[tuple[int, PreferencePair]]:
     """Pairs for each instruction of a pool, as (key, pair).
 
-    Every instruction gets `per_instruction` different strategies, drawn by their shares. A strategy that
-    cannot serve an instruction gives way to the next one drawn, so a weak generator's missing modified
+    Every instruction gets `per_instruction` different pairs, the strategy of each drawn by the shares. One
+    that cannot serve an instruction (once more) gives way to another, so a weak generator's missing modified
     instructions become neighbors. All rejected responses come from the pool itself.
     """
     if len(pool) < 2:
@@ -68,15 +71,19 @@ def construct(
     neighbors = nearest([item.instruction.text for item in pool], 6)
     pairs = []
     for position, item in enumerate(pool):
-        made = 0
-        for strategy in _draw_order(shares, rng):
-            if made == per_instruction:
-                break
-            pair = _MAKERS[strategy](pool, position, neighbors[position], rng)
-            if pair is not None and pair.chosen.strip() != pair.rejected.strip() and usable(pair.rejected):
-                pairs.append((item.key, pair))
-                made += 1
+        made: set[PreferencePair] = set()
+        for _ in range(per_instruction):
+            for strategy in _draw_order(shares, rng):
+                pair = _MAKERS[strategy](pool, position, neighbors[position], rng)
+                if pair is not None and pair not in made and _of_use(pair):
+                    made.add(pair)
+                    pairs.append((item.key, pair))
+                    break
     return pairs
+
+
+def _of_use(pair: PreferencePair) -> bool:
+    return pair.chosen.strip() != pair.rejected.strip() and usable(pair.rejected)
 
 
 def _draw_order(shares: Mapping[str, float], rng: random.Random) -> list[str]:
@@ -105,6 +112,15 @@ def _modified(
     if item.modified_response is None:
         return None
     return PreferencePair(item.instruction, item.response, item.modified_response, "modified")
+
+
+def _hotter(
+    pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
+) -> PreferencePair | None:
+    item = pool[position]
+    if item.hotter_response is None:
+        return None
+    return PreferencePair(item.instruction, item.response, item.hotter_response, "hotter")
 
 
 def _random(
@@ -176,6 +192,7 @@ _MAKERS: dict[str, Maker] = {
     "neighbor": _neighbor,
     "modified": _modified,
     "random": _random,
+    "hotter": _hotter,
     "requirement": _requirement,
     "shortened": _shortened,
     "corrupted": _worse("corrupted", degraded.displaced),
@@ -183,6 +200,7 @@ _MAKERS: dict[str, Maker] = {
     "spliced": _mixed("spliced", degraded.spliced),
     "renumbered": _worse("renumbered", degraded.renumbered),
     "repeating": _worse("repeating", degraded.repeating),
+    "incomplete": _worse("incomplete", degraded.incomplete),
     "broken_off": _worse("broken_off", degraded.broken_off),
 }
 STRATEGIES = tuple(_MAKERS)

@@ -10,6 +10,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from judge.classification import Category, Length, complexity_range
@@ -21,21 +22,34 @@ Related = Literal["mix", "modified", "neighbor", "auto"]
 
 
 class PairMix(BaseModel):
-    """Shares of the pairs' strategies (see `judge.pairs`); they are scaled to sum to 1."""
+    """Shares of the pairs' strategies (see `judge.pairs`), scaled to sum to 1; what is not named has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    neighbor: float = Field(0.40, ge=0)
-    modified: float = Field(0.10, ge=0)
-    random: float = Field(0.15, ge=0)
-    requirement: float = Field(0.10, ge=0)
-    shortened: float = Field(0.10, ge=0)
-    corrupted: float = Field(0.15, ge=0)
+    neighbor: float = Field(0, ge=0)
+    modified: float = Field(0, ge=0)
+    random: float = Field(0, ge=0)
+    hotter: float = Field(0, ge=0)
+    requirement: float = Field(0, ge=0)
+    shortened: float = Field(0, ge=0)
+    corrupted: float = Field(0, ge=0)
     substituted: float = Field(0, ge=0)
     spliced: float = Field(0, ge=0)
     renumbered: float = Field(0, ge=0)
     repeating: float = Field(0, ge=0)
+    incomplete: float = Field(0, ge=0)
     broken_off: float = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_a_share(self) -> "PairMix":
+        if not any(self.model_dump().values()):
+            raise ValueError("at least one strategy needs a share above 0")
+        return self
+
+
+_VARIED = PairMix(
+    neighbor=0.40, modified=0.10, random=0.15, requirement=0.10, corrupted=0.15, shortened=0.10
+)  # fmt: skip
 
 
 def _at_most_one(shares: dict[Any, float]) -> dict[Any, float]:
@@ -77,6 +91,9 @@ class IterationSettings(BaseModel):
 
     instructions: int = Field(600, ge=20, le=1_000_000, description="instructions to work with, newest first")
     held_out_share: float = Field(0.25, gt=0, lt=1, description="share of them kept for evaluation")
+    languages: tuple[Annotated[str, Field(pattern="^[a-z]{2,3}$")], ...] = Field(
+        (), description="only instructions in these (ISO 639), or whose language is not known; none: any"
+    )
     max_instruction_chars: int = Field(1200, ge=50, description="longer instructions are left out")
     classify: bool = Field(
         True,
@@ -86,9 +103,10 @@ class IterationSettings(BaseModel):
     curriculum: bool = Field(False, description="prefer harder instructions with every champion of the line")
     response_tokens: int = Field(96, ge=8, description="length limit of a generated response")
     generation_temperature: float = Field(0.7, ge=0)
+    hotter_temperature: float = Field(1.0, ge=0, description="of the rejected responses of that strategy")
     concurrency: int = Field(32, ge=1, description="requests in progress at the backend")
     pairs_per_instruction: int = Field(2, ge=1, le=6)
-    mix: PairMix = PairMix()
+    mix: PairMix = _VARIED
     related: Related = Field(
         "mix",
         description="how rejected responses to related requests are made: as the mix says, all `modified`, "
@@ -224,7 +242,7 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "max_instruction_chars": 20_000,
         "response_tokens": 2048,
         "concurrency": 256,
-        "mix": {"neighbor": 0, "modified": 1, "random": 0, "requirement": 0, "corrupted": 0, "shortened": 0},
+        "mix": {"modified": 1},
         "pairs_per_instruction": 1,
         "judged_pairs": 20_000,
         "samples": 15,

@@ -67,6 +67,7 @@ class Script:
     requests: int = 0
     prompts: list[str] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
+    temperatures: list[float] = field(default_factory=list)
     refusals: int = 0
     salts: set[str | None] = field(default_factory=set)
     reloads: list[str] = field(default_factory=list)
@@ -216,6 +217,7 @@ class ScriptedVLLM:
     def _text(self, prompt: str, sampling: dict[str, Any]) -> dict[str, Any]:
         choices = (sampling.get("structured_outputs") or {}).get("choice")
         text = choices[0] if choices else self.script.text(prompt)
+        self.script.temperatures.append(sampling["temperature"])
         ids = self.script.tokenizer.encode(text, add_special_tokens=False).ids
         finished = len(ids) <= sampling["max_tokens"]
         return {

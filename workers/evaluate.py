@@ -28,7 +28,7 @@ from judge.engine import Engine, free_port
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.prompts import Assembler, load_encoder
-from judge.scoring import STRATEGIES, Calibration
+from judge.scoring import STRATEGIES, Calibration, Strategy
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.templates import pairwise_direct
@@ -100,7 +100,7 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
         roles["seed"] = stage.store.path(stage.seed_version)
     server = VLLM(url, timeout_s=stage.process.backend_timeout_s)
     stored = _stored(stage)
-    done, total = len(stored), len(roles) * len(_plan(sets)) + len(_ATTACKED) * 2
+    done, total = len(stored), len(roles) * _looks(sets) + len(_ATTACKED) * 2
     probe: Probe | None = None
     try:
         for role, folder in roles.items():
@@ -111,7 +111,7 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
             judge = _judge(stage, folder, role, Backends([server]))
             if role == "candidate":
                 probe = await make_probe(judge, server)
-            for dataset, how in _plan(sets):
+            for dataset, how in _steps(stage, sets, role):
                 if (role, dataset, how) in stored:
                     continue
                 stage.lease.progress(done, total, f"{role} on {dataset}, {how}")
@@ -120,7 +120,7 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
                 done += 1
             if role in _ATTACKED:
                 stage.lease.progress(done, total, f"attacks on the {role}")
-                await attack(stage, sets, judge, role, stored)
+                await attack(stage, sets, judge, role, _best(stage, role), stored)
                 done += 2
         stage.lease.progress(total, total, "sealing the candidate")
     finally:
@@ -151,16 +151,9 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
 
 
 async def attack(
-    stage: Stage, sets: Sets, judge: Judge, role: str, stored: set[tuple[str, str, str]]
+    stage: Stage, sets: Sets, judge: Judge, role: str, how: Strategy, stored: set[tuple[str, str, str]]
 ) -> None:
     """Make the attacks on a judge, by the strategy that serves; what is stored already is not repeated."""
-    with stage.lease.transaction() as session:
-        rows = session.scalars(
-            select(EvaluationRow).where(
-                EvaluationRow.iteration_id == stage.iteration, EvaluationRow.dataset == FIT
-            )
-        ).all()
-    how = best_strategy({(row.role, row.dataset, row.strategy): row for row in rows}, role)
     if (role, ATTACKS, how) not in stored:
         _insert(stage, role, ATTACKS, how, *await measure_attacks(stage, judge, how))
     if (role, PHRASES, how) not in stored:
@@ -196,10 +189,38 @@ def evaluation_engine(stage: Stage) -> Iterator[str]:
         engine.stop()
 
 
-def _plan(sets: Sets) -> list[tuple[str, str]]:
-    """Which set is measured how: both direct strategies everywhere, reasoning on held-out pairs."""
-    steps = [(dataset, strategy) for dataset in sets for strategy in STRATEGIES if sets[dataset]]
+def _steps(stage: Stage, sets: Sets, role: str) -> Iterator[tuple[str, str]]:
+    """What is measured how: held-out pairs by every mode, anchors by the better direct strategy alone.
+
+    Which one that is turns out while the first steps are taken; it is the one that the gate looks at.
+    """
+    yield from _constructed(sets)
+    best = _best(stage, role)
+    yield from ((dataset, best) for dataset in _anchored(sets))
+
+
+def _constructed(sets: Sets) -> list[tuple[str, str]]:
+    steps = [(dataset, strategy) for dataset in (FIT, HELD_OUT) for strategy in STRATEGIES if sets[dataset]]
     return [*steps, (HELD_OUT, "reasoning")]
+
+
+def _anchored(sets: Sets) -> list[str]:
+    return [dataset for dataset in sets if dataset not in (FIT, HELD_OUT) and sets[dataset]]
+
+
+def _looks(sets: Sets) -> int:
+    return len(_constructed(sets)) + len(_anchored(sets))
+
+
+def _best(stage: Stage, role: str) -> Strategy:
+    """The direct strategy that is right more often on the share kept for fitting."""
+    with stage.lease.transaction() as session:
+        rows = session.scalars(
+            select(EvaluationRow).where(
+                EvaluationRow.iteration_id == stage.iteration, EvaluationRow.dataset == FIT
+            )
+        ).all()
+    return best_strategy({(row.role, row.dataset, row.strategy): row for row in rows}, role)
 
 
 def _pairs(stage: Stage, sets: Sets, dataset: str, how: str) -> list[LabeledPair]:

@@ -40,8 +40,9 @@ def run(stage: Stage) -> dict[str, Any]:
         related = "modified" if quality["usable_share"] >= settings.usable_share else "neighbor"
         measured = {"generator": {**quality, "chosen": related}}
     mix = resolved(settings.mix.model_dump(), related, stand_in=bool(measured))
-    share = mix["modified"] / (sum(mix.values()) or 1) * settings.pairs_per_instruction
-    asyncio.run(generate(stage, all_tasks(stage, share)))
+    scale = settings.pairs_per_instruction / (sum(mix.values()) or 1)
+    shares = {kind: mix[kind] * scale for kind in ("modified", "hotter")}
+    asyncio.run(generate(stage, all_tasks(stage, shares)))
     return {**construct_pairs(stage, mix), **measured}
 
 
@@ -93,6 +94,7 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
                     instruction=instructions[row.id],
                     response=texts[row.id, "response"],
                     modified_response=texts.get((row.id, "modified")),
+                    hotter_response=texts.get((row.id, "hotter")),
                 )
                 for selection, row in selected
                 if selection.held_out == held_out and (row.id, "response") in texts

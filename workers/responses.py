@@ -1,11 +1,12 @@
 """Responses: what the generator writes for an iteration, stored as it comes.
 
 For each selected instruction it answers once; for a share of them it also writes a similar but different
-instruction and answers that (the paper's rejected response). A killed stage asks only for what is missing.
+instruction and answers that (the paper's rejected response), and for a share it answers again, sampled
+hotter. A killed stage asks only for what is missing.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -31,7 +32,7 @@ _REWRITE_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A text to generate: the response to an instruction, or to a modification of it."""
+    """A text to generate: the response to an instruction, a hotter one, or one to a modification of it."""
 
     instruction_id: int
     instruction: Instruction
@@ -62,7 +63,7 @@ class Writer:
     async def work(self, task: Task) -> Generated:
         """One task; at most two generations."""
         name, tokens = self._generator.name, self._settings.response_tokens
-        if task.kind == "response":
+        if task.kind != "modified":
             answer = await self._sample(task, task.instruction, tokens)
             return Generated(task, whole_sentences(answer.text, answer.finished), None, answer.finished, name)
         request = Instruction.of(REWRITE.format(task.instruction.text))
@@ -76,17 +77,20 @@ class Writer:
     async def _sample(self, task: Task, instruction: Instruction, tokens: int) -> Completion:
         seed = self._settings.seed * 1_000_003 + task.instruction_id
         sampling = Sampling(tokens, self._settings.generation_temperature, 0.9, seed=seed)
+        if task.kind == "hotter":
+            sampling = Sampling(tokens, self._settings.hotter_temperature, 1.0, seed=seed)
         return await self._generator.answer(instruction, sampling)
 
 
-def all_tasks(stage: Stage, modified_share: float) -> list[Task]:
-    """A response to each selected instruction, and to a modification of that share of them."""
-    rng = random.Random(f"{stage.settings.seed} modified")
+def all_tasks(stage: Stage, shares: Mapping[str, float]) -> list[Task]:
+    """A response to each selected instruction, and a text of each other kind for its share of them."""
+    draws = {kind: random.Random(f"{stage.settings.seed} {kind}") for kind in shares}
     tasks = []
     for instruction_id, instruction in _selected(stage):
         tasks.append(Task(instruction_id, instruction, "response"))
-        if rng.random() < modified_share:
-            tasks.append(Task(instruction_id, instruction, "modified"))
+        for kind, share in shares.items():
+            if draws[kind].random() < share:
+                tasks.append(Task(instruction_id, instruction, kind))
     return tasks
 
 

@@ -36,7 +36,8 @@ def run(stage: Stage) -> dict[str, Any]:
     """Write the iteration's selections; the same instructions give the same selections."""
     scan(stage.lease.sessions, at_once=True)
     with stage.lease.transaction() as session:
-        known = instructions.known(session, stage.settings.instructions * _PLENTY)
+        plenty = stage.settings.instructions * _PLENTY
+        known = instructions.known(session, plenty, stage.settings.languages)
         anchored = [
             pair.comparison.instruction for pairs in anchors.load_anchors(session).values() for pair in pairs
         ]

@@ -1,6 +1,7 @@
 """Even sets: whatever comes in, neither place nor length tells the winner."""
 
 import random
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,14 +40,36 @@ def test_even_numbers_are_the_most_that_can_be_taken(longer, shorter, room):
     assert sum(taken) == max(possible)
 
 
-@given(LENGTHS, ROOM)
-def test_the_longer_response_wins_in_half_of_the_pairs(lengths, room):
-    given_pairs = pairs(lengths)
+@given(LENGTHS, ROOM, st.sets(st.sampled_from(range(120))))
+def test_the_longer_response_wins_as_often_as_it_loses(lengths, room, others):
+    given_pairs = [
+        replace(pair, strategy="neighbor") if index in others else pair
+        for index, pair in enumerate(pairs(lengths))
+    ]
 
     indexes = even_lengths(given_pairs, room, random.Random(6))
 
+    longer, shorter = longer_and_shorter([given_pairs[index] for index in indexes])
     assert len(indexes) == len(set(indexes)) <= room
-    assert is_even(*longer_and_shorter([given_pairs[index] for index in indexes]))
+    assert longer == shorter
+
+
+def test_no_strategy_teaches_length_while_another_teaches_its_opposite():
+    mixed = pairs([(9, 3)] * 30 + [(3, 9)] * 60)
+    mixed += [replace(pair, strategy="requirement") for pair in pairs([(9, 3)] * 60 + [(3, 9)] * 30)]
+
+    kept = [mixed[index] for index in even_lengths(mixed, 100, random.Random(8))]
+
+    for strategy in ("random", "requirement"):
+        longer, shorter = longer_and_shorter([pair for pair in kept if pair.strategy == strategy])
+        assert longer == shorter > 10
+
+
+def test_strategies_that_go_one_way_only_make_up_for_each_other():
+    mixed = pairs([(9, 3)] * 30)
+    mixed += [replace(pair, strategy="shortened") for pair in pairs([(3, 9)] * 20)]
+
+    assert len(even_lengths(mixed, 100, random.Random(9))) == 40
 
 
 @given(LENGTHS, st.lists(st.booleans(), min_size=120, max_size=120), ROOM)

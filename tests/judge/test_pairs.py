@@ -25,6 +25,7 @@ def pool():
             modified_response=f"A poem about {topic} {index}: roses and so on, forever."
             if index % 2
             else None,
+            hotter_response=f"Well, the {topic} of {index}, whatever green they sleep.",
         )
         for index, topic in enumerate(TOPICS)
     ]
@@ -128,6 +129,14 @@ def test_what_a_weak_generator_could_not_write_becomes_another_strategy():
 
     assert {pairs[key].strategy for key in pairs if key % 2} == {"modified"}
     assert {pairs[key].strategy for key in pairs if not key % 2} == {"neighbor"}
+
+
+def test_an_instruction_gets_several_different_pairs_even_of_one_strategy():
+    made = construct(pool(), {"requirement": 1.0}, 3, random.Random(6))
+
+    keys = [key for key, _ in made]
+    assert max(map(keys.count, keys)) == 3
+    assert len(set(made)) == len(made)
 
 
 def test_the_same_seed_gives_the_same_pairs():

@@ -24,7 +24,7 @@ SMALL = {
     "held_out_share": 0.4,
     "response_tokens": 200,
     "concurrency": 8,
-    "mix": {"neighbor": 1, "modified": 0, "random": 1, "requirement": 0, "corrupted": 0, "shortened": 0},
+    "mix": {"neighbor": 1, "random": 1},
     "judged_pairs": 4,
     "samples": 2,
     "reasoning_tokens": 64,

@@ -12,7 +12,7 @@ from tests.scripted_vllm import scripted
 from tests.workers.conftest import respond
 from workers.pair import PROBES, resolved
 
-MIX = {"neighbor": 1, "modified": 1, "random": 0, "requirement": 0, "corrupted": 0, "shortened": 0}
+MIX = {"neighbor": 1, "modified": 1}
 
 
 def topic(prompt):
@@ -156,6 +156,25 @@ def test_the_strategy_follows_what_the_generator_can_do(loop, text, chosen, usab
     }
     assert counts["training_strategies"].keys() == {chosen}
     assert asked(loop.serving, "Write one other request") == (40 if chosen == "modified" else PROBES)
+
+
+def test_a_hotter_response_is_a_second_one_to_the_same_instruction(loop):
+    answered = iter(range(1000))
+
+    def text(prompt):
+        return f"{respond(prompt)} {['One', 'Two', 'Three', 'Four', 'Five'][next(answered) % 5] * 9}."
+
+    loop.serving.script.text = text
+    number = loop.start(mix={"hotter": 1}, pairs_per_instruction=1, hotter_temperature=1.25)
+
+    row = loop.run(number, "select", "pair")
+
+    assert row.counts["pair"]["training_strategies"].keys() == {"hotter"}
+    assert sorted(loop.serving.script.temperatures) == [0.7] * 40 + [1.25] * 40
+    texts = {(one.instruction_id, one.kind): one.text for one in loop.rows(select(ResponseRow))}
+    for pair in loop.rows(select(PairRow)):
+        assert pair.chosen == texts[pair.instruction_id, "response"]
+        assert pair.rejected == texts[pair.instruction_id, "hotter"]
 
 
 def test_why_modified_instructions_were_of_no_use_is_counted(loop):

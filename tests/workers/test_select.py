@@ -51,6 +51,19 @@ def test_near_duplicates_long_ones_and_what_is_close_to_an_anchor_are_left_out(l
     assert not any("orbits" in text.lower() for text in texts)
 
 
+def test_only_the_wanted_languages_are_drawn_from(loop):
+    bring(loop, *(f"Расскажи о предмете номер {n}, и почему {n * 7} лучше" for n in range(6)), language="ru")
+    bring(loop, "Wie?", language=None)
+    number = loop.start(instructions=30, languages=["en"])
+
+    row = loop.run(number, "select")
+
+    texts = selected(loop, number)
+    assert len(texts) == row.counts["select"]["selected"] == 30
+    assert "Wie?" in texts
+    assert not any("Расскажи" in text for text in texts)
+
+
 def test_languages_are_drawn_evenly(loop):
     bring(loop, *(f"Расскажи о предмете номер {n}, и почему {n * 7} лучше" for n in range(6)), language="ru")
     number = loop.start(instructions=20)
