@@ -26,6 +26,7 @@ from service.capture import Capture
 from service.champion import Champion
 from service.dialects import chat, openrlhf, slime, verl, vllm
 from service.fair import FairQueue
+from service.flights import Flights
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.pinned import PinnedVersions
@@ -98,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             FairQueue(settings.reward_concurrency, settings.reward_queue, metrics),
             holder,
             Totals(),
+            Flights(),
             cached(lambda: _classifier(settings.scenario_classifier)),
         )
         app.state.judgesmith = parts

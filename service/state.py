@@ -15,6 +15,7 @@ from judge.voting import Decision, Rating
 from service.cache import Cache, Memo
 from service.champion import Champion
 from service.fair import FairQueue
+from service.flights import Flights
 from service.limits import Admission
 from service.metrics import Metrics
 from service.pinned import PinnedVersions
@@ -44,6 +45,7 @@ class State:
     rewards: FairQueue
     pinned: PinnedVersions
     totals: Totals
+    reward_flights: Flights[tuple[str, bool]]
     classifier: "Callable[[], ScenarioClassifier]"
 
 

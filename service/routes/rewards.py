@@ -63,9 +63,11 @@ async def reward(
         made = await unless_gone(http, rewarded(app, caller, call))
         return Response(written(made), media_type="application/json")
     asked = await http.body() + f"{call.version} {call.pin}".encode()
-    once = asyncio.ensure_future(rewarded_once(app, caller, call, idempotency_key, asked, written))
-    text, replayed = await asyncio.shield(once)
-    headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    (text, replayed), joined = await app.reward_flights.join(
+        (caller.tenant, idempotency_key, asked),
+        lambda: rewarded_once(app, caller, call, idempotency_key, asked, written),
+    )
+    headers = {"Idempotency-Replayed": "true"} if replayed or joined else {}
     return Response(text, media_type="application/json", headers=headers)
 
 

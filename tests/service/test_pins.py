@@ -230,7 +230,8 @@ def recorded(world):
 def test_an_idempotency_key_is_answered_once_however_often_it_is_sent(world):
     headers = RUN | {"Idempotency-Key": "step-1"}
     world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
-    world.script.delay_s = 0.05
+    world.script.delay_s = 0.5
+    asked = world.script.requests
 
     async def burst():
         async with httpx.AsyncClient(base_url=world.url, timeout=60) as client:
@@ -246,6 +247,7 @@ def test_an_idempotency_key_is_answered_once_however_often_it_is_sent(world):
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in [*answers, later]}) == 1
+    assert world.script.requests == asked + 1
     assert later.headers["idempotency-replayed"] == "true"
     assert (changed.status_code, changed.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
     assert other_pin.status_code == 422
