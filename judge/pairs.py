@@ -1,7 +1,7 @@
 """Constructing preference pairs whose label is right by construction. Pure, given the responses.
 
 Strategies (METHOD: Self-Taught Evaluators; those after the first two make a small judge's lessons more
-varied than topic alone, and their shares were chosen by measurement, docs/measurements.md):
+varied than topic alone, and their shares were chosen by measurement, docs/experiments.md):
 
 modified     the response to a similar but different instruction that the generator wrote (the paper's)
 neighbor     the response to one of the most similar other instructions, of about the same length

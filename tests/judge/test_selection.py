@@ -121,7 +121,7 @@ def test_wrong_quotas_are_named(quotas, field):
     "wish", [{"quotas": {"category": {"coding": 0.5}}}, {"curriculum": True}, {"category_cap": 0.2}]
 )
 def test_what_rests_on_classes_needs_them(wish):
-    assert iteration_settings("full", wish).classify
+    assert iteration_settings("paper", wish).classify
     with pytest.raises(InvalidInput) as raised:
         iteration_settings("small", wish)
 

@@ -32,6 +32,7 @@ SMALL = {
     "max_reasoned": 4,
     "max_pointwise": 12,
     "batch_pairs": 4,
+    "method": "lora",
     "lora_rank": 2,
     "evaluated_reasoning": 2,
     "evaluated_attacks": 24,
