@@ -6,6 +6,8 @@ JudgesmithError
  ├── NotFound              no such version, iteration, key
  ├── Conflict              the request is fine, the state does not allow it
  │    ├── NotServed        a version that exists but is not loaded
+ │    │    └── PinLapsed   a pin that ran out, and whose version is not loaded any more
+ │    ├── Pinned           a swap that would take away a version that trainers have pinned
  │    └── Fenced           somebody else has taken over this work
  ├── Unavailable           a dependency is down or too busy; try again
  │    └── BackendError     vLLM gave no usable answer
@@ -68,6 +70,18 @@ class NotServed(Conflict):
     """The version exists but no backend has it loaded."""
 
     slug = "version-not-served"
+
+
+class PinLapsed(NotServed):
+    """The pin ran out and its version was swapped away since; the run cannot go on with the same rewards."""
+
+    slug = "pin-lapsed"
+
+
+class Pinned(Conflict):
+    """A running trainer has pinned the version that the swap would take out of service."""
+
+    slug = "version-pinned"
 
 
 class Fenced(Conflict):

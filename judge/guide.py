@@ -54,3 +54,5 @@ class Scale:
 PLAIN = Guide()
 ENGLISH = Form()
 TEN = Scale()
+# Every point is one token in every tokenizer that has digits.
+FIVE = Scale(1, 5)

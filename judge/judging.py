@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
-from judge.guide import PLAIN, Guide
+from judge.guide import PLAIN, Guide, Scale
 from judge.llm import Backends, Sampling
 from judge.prompts import Assembler, Prompt, load_encoder
 from judge.scoring import (
@@ -27,6 +27,7 @@ from judge.templates import (
     pairwise_direct,
     pairwise_reasoning,
     pointwise,
+    single_direct,
 )
 from judge.verdict import Verdict, parse_verdict
 from judge.versions import Manifest, VersionStore
@@ -172,6 +173,18 @@ class Judge:
         template = pointwise(options.guide.form)
         prompts = [self.response_prompt(template, instruction, text, 1, options) for text in responses]
         return await self._read_all(template, prompts, options)
+
+    async def read_scale(
+        self, instruction: Instruction, response: str, scale: Scale, options: Options = DEFAULT
+    ) -> Reads:
+        """A read of the points of a scale for one response.
+
+        Raises:
+            BadModel: a point takes more than one token in this model.
+        """
+        template = single_direct(options.guide.form, scale)
+        prompt = self.response_prompt(template, instruction, response, 1, options)
+        return await self._read_all(template, [prompt], options)
 
     async def vote(
         self,

@@ -7,6 +7,7 @@ comes from one model version, whatever happens to the server meanwhile.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,9 @@ class VLLM:
         found = {
             entry["token_id"]: entry["logprob"] for entry in choice["logprobs"]["content"][0]["top_logprobs"]
         }
-        return Labels(LabelRead(tuple(found[label] for label in labels)), _weights(choice), _usage(answer))
+        # JSON has no word for what is not finite.
+        logprobs = tuple(math.nan if found[label] is None else found[label] for label in labels)
+        return Labels(LabelRead(logprobs), _weights(choice), _usage(answer))
 
     async def sample(
         self, token_ids: Sequence[int], sampling: Sampling, on_text: Callable[[str], None] | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
+from judge.guide import Scale
 from judge.verdict import Verdict
 
 # Nearer to one half than this is even: two orders that cancel out leave rounding errors of bfloat16.
@@ -89,6 +90,13 @@ def pointwise_log_odds(a: LabelRead, b: LabelRead) -> float:
 def share_of_yes(read: LabelRead) -> float:
     """P(the response does what was asked, and well), of the two labels."""
     return float(expit(read.margin))
+
+
+def expected_rating(read: LabelRead, scale: Scale) -> float:
+    """The mean of the scale's points under the labels' probabilities, those of other tokens left out."""
+    logprobs = np.asarray(read.logprobs, dtype=float)
+    weights = np.exp(logprobs - logprobs.max())
+    return float(weights @ np.arange(scale.low, scale.high + 1) / weights.sum())
 
 
 def fit_temperature(log_odds: Sequence[float], a_is_better: Sequence[bool]) -> Calibration:

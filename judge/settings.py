@@ -118,6 +118,12 @@ class Settings(BaseSettings):
     max_concurrent_decisions: int = Field(
         512, ge=1, description="decisions in progress per gateway before it answers 503"
     )
+    reward_concurrency: int = Field(
+        64, ge=1, description="label reads for rewards that one gateway has under way at a time"
+    )
+    reward_queue: int = Field(
+        20_000, ge=1, description="rewards that may wait in one gateway; a tenant may have half of it"
+    )
     max_model_len: int = Field(4096, ge=256, description="context length of the backend, tokens")
     evaluation_url: str | None = Field(
         None, description="a vLLM server that serves nobody, for evaluations; default: one is started"
@@ -125,6 +131,11 @@ class Settings(BaseSettings):
     candidate_urls: list[str] = Field(
         default_factory=list,
         description="JSON list of vLLM servers for a candidate on trial; they serve nobody else",
+    )
+    pinned_urls: list[str] = Field(
+        default_factory=list,
+        description="JSON list of vLLM servers for versions that trainers have pinned, one version each; "
+        "they serve nobody else",
     )
     tracker: Literal["none", "trackio", "mlflow", "wandb"] = Field(
         "none", description="`trackio`, `mlflow` or `wandb`, an extra each: where training figures go as well"

@@ -16,9 +16,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from judge import pins
 from judge.database import Lock, Sessions
-from judge.errors import BackendError, Conflict, JudgesmithError, NotFound, SwapFailed
+from judge.errors import BackendError, Conflict, JudgesmithError, NotFound, Pinned, SwapFailed
 from judge.llm import VLLM, Backends
 from judge.pointer import Pointer, move_champion, read_pointer
 from judge.queue import CHAMPION_CHANNEL
@@ -32,26 +34,43 @@ PROBE_TOLERANCE = 0.5
 class Swapper:
     """Moves the backends and the pointer together. One swap at a time, held by a lock in Postgres."""
 
-    def __init__(self, sessions: Sessions, store: VersionStore, backends: Backends, redis: Redis) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        store: VersionStore,
+        backends: Backends,
+        redis: Redis,
+        pinned: Sequence[VLLM] = (),
+    ) -> None:
+        """`pinned` are the servers of versions that trainers have pinned (`judge.pins`)."""
         self.sessions = sessions
         self.store = store
         self.backends = backends
         self.redis = redis
+        self.pinned = pinned
 
     async def promote(
-        self, version: str, *, actor: str, act: str = "promote", details: dict[str, object] | None = None
+        self,
+        version: str,
+        *,
+        actor: str,
+        act: str = "promote",
+        details: dict[str, object] | None = None,
+        force: bool = False,
     ) -> Pointer:
-        """Load, probe and make champion.
+        """Load, probe and make champion; with `force` also where trainers have pinned the one that serves.
 
         Raises:
             NotFound: no such version.
             BadModel: the version's files fail their checks.
             Conflict: another swap is in progress, or it is the champion already.
+            Pinned: the champion is pinned, and no engine of its own serves it.
             SwapFailed: the backend could not load it or the probe failed; the old champion serves on.
         """
         pointer = await asyncio.to_thread(self._pointer)
         if pointer.champion == version:
             raise Conflict(f"{version} is the champion already")
+        kept = force or await self._kept(pointer.champion)
         manifest = await asyncio.to_thread(self.store.verify, version, pointer.champion)
         async with _SwapLock(self.sessions):
             loaded: list[VLLM] = []
@@ -60,7 +79,7 @@ class Swapper:
                     loaded.append(server)
                     await load(server, self.store.path(version), manifest)
                 moved = await asyncio.to_thread(
-                    self._move, version, pointer.fence, actor, act, dict(details or {})
+                    self._move, version, pointer, actor, act, dict(details or {}), kept
                 )
             except Exception as error:
                 logger.exception("swap to %s failed; reading %s back", version, pointer.champion)
@@ -113,9 +132,36 @@ class Swapper:
             raise Conflict("no champion yet: run `judgesmith seed`")
         return pointer
 
-    def _move(self, version: str, fence: int, actor: str, act: str, details: dict[str, object]) -> Pointer:
+    def _move(
+        self,
+        version: str,
+        pointer: Pointer,
+        actor: str,
+        act: str,
+        details: dict[str, object],
+        kept: bool,
+    ) -> Pointer:
         with self.sessions.begin() as session:
-            return move_champion(session, version, fence, actor=actor, act=act, details=details)
+            moved = move_champion(session, version, pointer.fence, actor=actor, act=act, details=details)
+            # The pointer's row is locked now, as it is for a new pin: none can be missed.
+            if not kept:
+                _require_unpinned(session, pointer.champion)
+            return moved
+
+    async def _kept(self, version: str) -> bool:
+        """Whether an engine of its own serves a version; raises `Pinned` where none does and one must."""
+        for server in self.pinned:
+            try:
+                if await server.weights() == version:
+                    return True
+            except BackendError:
+                continue
+        await asyncio.to_thread(self._look_for_pins, version)
+        return False
+
+    def _look_for_pins(self, version: str) -> None:
+        with self.sessions() as session:
+            _require_unpinned(session, version)
 
     async def _read_back(self, servers: list[VLLM], version: str) -> None:
         """Restore the old weights where the new ones were tried. A dead backend comes back by itself."""
@@ -131,6 +177,15 @@ class Swapper:
             self.redis.publish(CHAMPION_CHANNEL, version)
         except RedisError:
             logger.warning("the queue is down: gateways learn of %s by polling", version)
+
+
+def _require_unpinned(session: Session, version: str) -> None:
+    held = pins.holding(session, version)
+    if held:
+        raise Pinned(
+            f"{version} is pinned by {pins.named(held)}; wait, give pinned versions an engine "
+            "(JUDGESMITH_PINNED_URLS), or swap with force=true: these runs then get no more rewards"
+        )
 
 
 async def load(server: VLLM, folder: Path, manifest: Manifest) -> None:

@@ -249,6 +249,32 @@ class DecisionRow(Base):
     latency_ms: Mapped[float] = mapped_column(Float)
 
 
+class PinRow(Base):
+    """A trainer's hold on one version: while it lasts, that version answers the run, or nothing does."""
+
+    __tablename__ = "pins"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(ForeignKey("model_versions.id"))
+    ttl_s: Mapped[int]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class RewardAnswerRow(Base):
+    """An answer that was given under an `Idempotency-Key`, for whoever asks the same again."""
+
+    __tablename__ = "reward_answers"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    body_sha256: Mapped[str]
+    answer: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
 class BatchRow(Base):
     """Many judgments asked for at once: its progress, and the lease of the gateway that works on it."""
 

@@ -67,6 +67,15 @@ def single_reasoning(form: Form = ENGLISH, scale: Scale = TEN) -> Template:
 
 
 @cache
+def single_direct(form: Form = ENGLISH, scale: Scale = TEN) -> Template:
+    """One response; the answer is a point of the scale, whose probabilities give an expected rating."""
+    words = _words(form.language)
+    ask = words["single_direct"].replace("{low}", str(scale.low)).replace("{high}", str(scale.high))
+    user = f"{words['single']}\n{_criteria(form)}\n\n{_one(form)}\n\n{ask}"
+    return _template("single-direct", user, scale.labels, form)
+
+
+@cache
 def suggesting(form: Form = ENGLISH) -> Template:
     """One response; up to three improvements, a line each."""
     words = _words(form.language)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from judge.guide import Guide
 from judge.judging import Options
 from judge.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
-from service.schemas import Guided, JudgeOptions, PairwiseRequest
+from service.schemas import Guided, JudgedBy, JudgeOptions, PairwiseRequest
 
 if TYPE_CHECKING:
     from judge.scenarios import ScenarioClassifier
@@ -41,22 +41,27 @@ async def guidance(request: Guided, classifier: "Callable[[], ScenarioClassifier
     Raises:
         InvalidInput: a scenario or preset that there is not.
     """
-    text = request.to_instruction().text
+    found = await criteria(request, request.to_instruction().text, classifier)
+    return replace(found, guide=replace(found.guide, reference=request.reference))
+
+
+async def criteria(request: JudgedBy, text: str, classifier: "Callable[[], ScenarioClassifier]") -> Guidance:
+    """The same without a reference; `text` is what `auto` is decided by."""
     language = detect_language(text) if request.language == "auto" else request.language
     if isinstance(request.rubric, str):
-        return Guidance(Guide(language, request.rubric, request.reference), "custom")
+        return Guidance(Guide(language, request.rubric), "custom")
     scenario = request.scenario
     if scenario == "auto":
         # In a thread: the first time, the classifier is fitted.
         scenario, _ = await asyncio.to_thread(lambda: classifier().predict(text))
     rubric = _rubric(request, scenario, language)
     if rubric is None:
-        return Guidance(Guide(language, None, request.reference))
+        return Guidance(Guide(language))
     lines = "\n".join(rubric.lines())
-    return Guidance(Guide(language, lines, request.reference), rubric.source, rubric.criteria)
+    return Guidance(Guide(language, lines), rubric.source, rubric.criteria)
 
 
-def _rubric(request: Guided, scenario: str | None, language: Language) -> Rubric | None:
+def _rubric(request: JudgedBy, scenario: str | None, language: Language) -> Rubric | None:
     if isinstance(request.rubric, list):
         items = (Criterion(item.name, item.description, item.weight) for item in request.rubric)
         return Rubric(tuple(items), "custom")
@@ -65,7 +70,7 @@ def _rubric(request: Guided, scenario: str | None, language: Language) -> Rubric
     return preset_rubric(request.preset, language) if request.preset else None
 
 
-def options(request: Guided, guide: Guide, salt: str) -> Options:
+def options(request: JudgedBy, guide: Guide, salt: str) -> Options:
     """How the judge shall judge."""
     chosen = Options(guide, cut=request.long_texts == "cut", salt=salt)
     if isinstance(request, JudgeOptions):

@@ -13,19 +13,24 @@ from fastapi import FastAPI
 
 from judge import database, queue
 from judge.llm import Backends
+from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.versions import VersionStore
 from judge.voting import Decision, Rating
 from service import problems
-from service.auth import Authenticator
+from service.auth import Authenticator, KeyInPath
 from service.batches import Batches
 from service.cache import Cache, Memo
 from service.capture import Capture
 from service.champion import Champion
+from service.dialects import chat, openrlhf, slime, verl, vllm
 from service.drift import DriftGauges
+from service.fair import FairQueue
+from service.flights import Flights
 from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
+from service.pinned import PinnedVersions
 from service.recorder import Recorder
 from service.reviewing import Reviewing
 from service.routes import (
@@ -39,11 +44,13 @@ from service.routes import (
     judging,
     models,
     operations,
+    pins,
     protected,
     quarantine,
     ranking,
     review,
     reviews,
+    rewards,
     schedule,
     tenants,
     trials,
@@ -68,7 +75,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redis = queue.connect(settings.redis_url)
         backends = Backends.connect(settings.backend_urls, settings.backend_timeout_s)
         store = VersionStore(settings.models_dir)
-        swapper = Swapper(sessions, store, backends, redis)
+        pinned = Backends.connect(settings.pinned_urls, settings.backend_timeout_s)
+        swapper = Swapper(sessions, store, backends, redis, pinned.servers)
         metrics = Metrics()
         champion = Champion(
             sessions, store, backends, swapper, settings.redis_url, settings.max_model_len, metrics
@@ -80,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reviewing = Reviewing(settings, sessions, capture, metrics)
         gauges = DriftGauges(sessions, metrics)
         cache = Cache(settings.redis_url, settings.cache_s, metrics)
+        holder = PinnedVersions(champion, sessions, store, pinned, swapper, settings.max_model_len)
         admission = Admission(settings.max_concurrent_decisions, metrics)
         app.state.authenticator = Authenticator(sessions, on=settings.auth == "keys")
         parts = State(
@@ -96,12 +105,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             cache,
             Memo(cache, Decision),
             Memo(cache, Rating),
+            FairQueue(settings.reward_concurrency, settings.reward_queue, metrics),
+            holder,
+            Totals(),
+            Flights(),
             cached(lambda: _classifier(settings.scenario_classifier)),
         )
         app.state.judgesmith = parts
         background = Batches(parts)
         await champion.start()
         await trial.start()
+        await holder.start()
         await recorder.start()
         await reviewing.start()
         await gauges.start()
@@ -116,11 +130,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await gauges.stop()
             await reviewing.stop()
             await recorder.stop()
+            await holder.stop()
             await trial.stop()
             await champion.stop()
             await cache.aclose()
             await backends.aclose()
             await candidates.aclose()
+            await pinned.aclose()
             redis.close()
             engine.dispose()
 
@@ -138,9 +154,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes=settings.max_body_bytes,
         by_path={batches.PATH: settings.max_batch_bytes, evaluations.PATH: evaluations.MAX_BYTES},
     )
+    app.add_middleware(KeyInPath)
     for module in (
         judging,
         ranking,
+        rewards,
+        pins,
+        openrlhf,
+        slime,
+        verl,
+        vllm,
+        chat,
         batches,
         instructions,
         iterations,

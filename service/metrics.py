@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+_SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -50,6 +51,24 @@ class Metrics:
         )
         self.shed = Counter(
             "judgesmith_requests_shed_total", "Requests refused for overload.", registry=self.registry
+        )
+        self.rewards = Counter(
+            "judgesmith_rewards_total",
+            "Rewards by outcome: rewarded, empty (the response held no answer), invalid.",
+            ["version", "outcome"], registry=self.registry,
+        )  # fmt: skip
+        self.reward_share = Histogram(
+            "judgesmith_reward_share",
+            "Rewards between the worst (0) and the best (1); the outermost buckets are saturated.",
+            ["version"], buckets=_SHARES, registry=self.registry,
+        )  # fmt: skip
+        self.reward_length = Gauge(
+            "judgesmith_reward_length_correlation",
+            "Correlation of reward and length in characters since this process began.",
+            ["version"], registry=self.registry,
+        )  # fmt: skip
+        self.rewards_waiting = Gauge(
+            "judgesmith_rewards_waiting", "Rewards that wait or are under way.", registry=self.registry
         )
         self.captured = Counter(
             "judgesmith_instructions_captured_total", "Instructions put on the stream.", ["outcome"],

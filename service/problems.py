@@ -18,18 +18,7 @@ from judge.errors import Fault, InvalidInput, JudgesmithError
 logger = logging.getLogger(__name__)
 TYPE = "urn:judgesmith:problem:"
 MEDIA_TYPE = "application/problem+json"
-
-# The first class that fits decides, so subclasses stand before their parents.
-_STATUS: tuple[tuple[type[JudgesmithError], int, str], ...] = (
-    (errors.PromptTooLong, 422, "The texts do not fit the model's context"),
-    (errors.InvalidInput, 422, "The request is not valid"),
-    (errors.NotFound, 404, "Not found"),
-    (errors.Conflict, 409, "The present state does not allow this"),
-    (errors.Unavailable, 503, "Something this service needs is not available"),
-    (errors.BackendRefused, 502, "The model's server does not accept the request"),
-    (errors.BadModel, 422, "The model version fails its checks"),
-    (errors.SwapFailed, 502, "The version was not put into service"),
-)
+_AWAY = "Something this service needs is not available"
 
 
 class Unauthorized(JudgesmithError):
@@ -45,9 +34,34 @@ class Forbidden(JudgesmithError):
 
 
 class Overloaded(errors.Unavailable):
-    """Too many decisions in progress here."""
+    """Too much is in progress here; `retry_after_s` is when it may be less."""
 
     slug = "overloaded"
+
+    def __init__(self, detail: str, retry_after_s: int = 2) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class OverShare(Overloaded):
+    """This tenant has as much waiting as it may; others may still be served."""
+
+    slug = "over-share"
+
+
+# The first class that fits decides, so subclasses stand before their parents.
+_STATUS: tuple[tuple[type[JudgesmithError], int, str], ...] = (
+    (errors.PromptTooLong, 422, "The texts do not fit the model's context"),
+    (errors.InvalidInput, 422, "The request is not valid"),
+    (errors.NotFound, 404, "Not found"),
+    (errors.PinLapsed, 410, "The pin has run out and its version is gone"),
+    (errors.Conflict, 409, "The present state does not allow this"),
+    (OverShare, 429, "Too much of yours is waiting"),
+    (errors.Unavailable, 503, _AWAY),
+    (errors.BackendRefused, 502, "The model's server does not accept the request"),
+    (errors.BadModel, 422, "The model version fails its checks"),
+    (errors.SwapFailed, 502, "The version was not put into service"),
+)
 
 
 def problem(
@@ -101,7 +115,10 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
     found = _found(error)
     if found is None:
         return await _unexpected(request, error)
-    return _answer(found, {"Retry-After": "2"} if found["status"] == 503 else None)
+    if found["status"] not in (429, 503):
+        return _answer(found)
+    seconds = error.retry_after_s if isinstance(error, Overloaded) else 2
+    return _answer(found, {"Retry-After": str(seconds)})
 
 
 def _found(error: Exception) -> dict[str, Any] | None:
@@ -131,7 +148,7 @@ async def _dependency(request: Request, error: Exception) -> JSONResponse:
     logger.warning("%s %s: %s", request.method, request.url.path, error)
     what = "the queue" if isinstance(error, RedisError) else "the database"
     detail = f"{what} cannot be reached; try again"
-    return problem("unavailable", 503, _STATUS[4][2], detail, headers={"Retry-After": "2"})
+    return problem("unavailable", 503, _AWAY, detail, headers={"Retry-After": "2"})
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

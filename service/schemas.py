@@ -75,10 +75,9 @@ class ScaleItem(Strict):
         return self
 
 
-class Guided(WithInstruction):
-    """An instruction, and what its responses are judged by."""
+class JudgedBy(Strict):
+    """What responses are judged by, and which version judges."""
 
-    reference: Text | None = Field(None, description="an answer known to be good")
     rubric: Text | Annotated[list[CriterionItem], Field(min_length=1, max_length=20)] | None = Field(
         None, description="what to judge by, in place of the general criteria"
     )
@@ -100,6 +99,17 @@ class Guided(WithInstruction):
         if len(given) > 1:
             raise ValueError(f"give one of {', '.join(given)}, not several")
         return self
+
+    @property
+    def has_criteria(self) -> bool:
+        """Whether there are criteria that can be judged one by one."""
+        return isinstance(self.rubric, list) or bool(self.scenario or self.preset)
+
+
+class Guided(WithInstruction, JudgedBy):
+    """An instruction, and what its responses are judged by."""
+
+    reference: Text | None = Field(None, description="an answer known to be good")
 
 
 class JudgeOptions(Guided):
@@ -159,8 +169,7 @@ class SingleRequest(JudgeOptions):
 
     @model_validator(mode="after")
     def _has_criteria(self) -> Self:
-        listed = isinstance(self.rubric, list) or self.scenario or self.preset
-        if self.per_criterion and not listed:
+        if self.per_criterion and not self.has_criteria:
             raise ValueError("`per_criterion` needs criteria: a list as `rubric`, a `scenario` or a `preset`")
         return self
 

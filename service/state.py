@@ -8,13 +8,17 @@ from fastapi import Request
 from redis import Redis
 
 from judge.database import Sessions
+from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.swap import Swapper
 from judge.voting import Decision, Rating
 from service.cache import Cache, Memo
 from service.champion import Champion
+from service.fair import FairQueue
+from service.flights import Flights
 from service.limits import Admission
 from service.metrics import Metrics
+from service.pinned import PinnedVersions
 from service.recorder import Recorder
 from service.reviewing import Reviewing
 from service.trial import LiveTrial
@@ -40,6 +44,10 @@ class State:
     cache: Cache
     decisions: Memo[Decision]
     ratings: Memo[Rating]
+    rewards: FairQueue
+    pinned: PinnedVersions
+    totals: Totals
+    reward_flights: Flights[tuple[str, bool]]
     classifier: "Callable[[], ScenarioClassifier]"
 
 

@@ -52,6 +52,10 @@ class Script:
     weights: Path
     label: str = "default"
     margin: Margin = hashed_margin
+    # Log-probabilities of a scale's points.
+    scale: Callable[[str, Sequence[int]], Sequence[float]] = lambda prompt, points: [
+        -float(point) for point in points
+    ]
     text: Callable[[str], str] = lambda prompt: "The first one is on topic.\n\nVerdict: [[A]]"
     delay_s: float = 0.0
     reload_s: float = 0.0
@@ -193,15 +197,21 @@ class ScriptedVLLM:
 
     def _labels(self, prompt: str, labels: Sequence[int]) -> dict[str, Any]:
         margin = self.script.margin(prompt, self.script.weights)
-        values = label_logprobs(margin)
+        values: Sequence[float] = label_logprobs(margin)
+        if len(labels) > 2:
+            points = [int(self.script.tokenizer.decode([token])) for token in labels]
+            values = self.script.scale(prompt, points)
         top = [
-            {"token_id": token, "logprob": value, "rank": rank}
+            # JSON has no word for what is not finite: vLLM writes null.
+            {"token_id": token, "logprob": value if math.isfinite(value) else None, "rank": rank}
             for rank, (token, value) in enumerate(zip(labels, values, strict=True))
         ]
         return {
             "token_ids": [labels[0] if margin >= 0 else labels[1]],
             "finish_reason": "length",
-            "logprobs": {"content": [{"token_id": labels[0], "logprob": values[0], "top_logprobs": top}]},
+            "logprobs": {
+                "content": [{"token_id": labels[0], "logprob": top[0]["logprob"], "top_logprobs": top}]
+            },
         }
 
     def _text(self, prompt: str, sampling: dict[str, Any]) -> dict[str, Any]:

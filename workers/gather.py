@@ -3,7 +3,7 @@
 import logging
 import os
 
-from judge import batches, database, drift_windows, forgetting, gathering, languages, queue, reviews
+from judge import batches, database, drift_windows, forgetting, gathering, languages, queue, replays, reviews
 from judge.gathering import Rules
 from judge.settings import Settings
 from workers.scan import scan
@@ -30,6 +30,7 @@ def run_gather() -> None:
             reviews.keep_up(session, settings.review_days)
         with sessions.begin() as session:
             drift_windows.close(session, settings.drift_decisions, settings.drift_hours)
+            replays.purge(session)
     finally:
         redis.close()
         engine.dispose()

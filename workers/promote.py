@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from judge import gate, iterations, trials
-from judge.errors import Conflict
+from judge.errors import Conflict, Pinned
 from judge.gate import Evidence, GateResult, GateSettings, Paired, Tallies
 from judge.llm import Backends
 from judge.patience import back
@@ -50,7 +50,15 @@ def run(stage: Stage) -> dict[str, Any]:
             trials.begin(session, stage.iteration, status, candidate, already.champion)
     if status == "promoted" and already.champion != candidate:
         stage.lease.progress(0, 1, "swapping")
-        asyncio.run(swap(stage, candidate))
+        try:
+            asyncio.run(swap(stage, candidate))
+        except Pinned as held:
+            # Trainers are at work with the champion. Nothing is lost: a person approves when they are done.
+            return {
+                "decision": result.decision,
+                "reasons": [*result.reasons, str(held)],
+                "status": "awaiting_approval",
+            }
     return {"decision": result.decision, "reasons": list(result.reasons), "status": status}
 
 
@@ -108,12 +116,14 @@ def decide(stage: Stage) -> GateResult:
 async def swap(stage: Stage, candidate: str) -> None:
     """Put the candidate into service (`judge.swap`)."""
     backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
-    swapper = Swapper(stage.lease.sessions, stage.store, backends, stage.redis)
+    pinned = Backends.connect(stage.process.pinned_urls, stage.process.backend_timeout_s)
+    swapper = Swapper(stage.lease.sessions, stage.store, backends, stage.redis, pinned.servers)
     try:
         await _wait(stage, backends)
         await swapper.promote(candidate, actor=f"iteration {stage.iteration}", details={"by": "gate"})
     finally:
         await backends.aclose()
+        await pinned.aclose()
 
 
 async def prepare(stage: Stage, candidate: str) -> None:

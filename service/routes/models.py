@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse
 from sqlalchemy import select
 
@@ -23,6 +23,7 @@ router = APIRouter(prefix="/admin/models", tags=["admin"])
 OPEN = ("awaiting_approval", *ON_TRIAL)
 Admin = Annotated[Principal, Depends(allow("admin"))]
 App = Annotated[State, Depends(state)]
+Force = Annotated[bool, Query(description="even if running trainers have pinned the champion")]
 
 
 @router.get("")
@@ -69,26 +70,28 @@ def model_card(version: str, caller: Admin, app: App) -> PlainTextResponse:
 
 
 @router.post("/rollback")
-async def roll_back(caller: Admin, app: App) -> PointerAnswer:
+async def roll_back(caller: Admin, app: App, force: Force = False) -> PointerAnswer:
     """Make the previous version the champion again."""
     pointer = await asyncio.to_thread(_pointer, app)
     if pointer is None or pointer.previous is None:
         raise Conflict("there is no previous version to go back to")
-    return await put_into_service(app, pointer.previous, caller, "roll back")
+    return await put_into_service(app, pointer.previous, caller, "roll back", force=force)
 
 
 @router.post("/{version}/promote")
-async def promote(version: str, caller: Admin, app: App) -> PointerAnswer:
+async def promote(version: str, caller: Admin, app: App, force: Force = False) -> PointerAnswer:
     """Put a version into service; returns when it serves. The gate is not asked: a person is."""
     if not await asyncio.to_thread(_registered, app, version):
         raise NotFound(f"model version {version!r} is not known")
-    return await put_into_service(app, version, caller, "promote")
+    return await put_into_service(app, version, caller, "promote", force=force)
 
 
-async def put_into_service(app: State, version: str, caller: Principal, act: str) -> PointerAnswer:
+async def put_into_service(
+    app: State, version: str, caller: Principal, act: str, *, force: bool = False
+) -> PointerAnswer:
     """Swap, and note it at the iteration that made the version."""
     # Shielded: a caller that hangs up must not leave a backend between two versions.
-    swap = asyncio.ensure_future(app.swapper.promote(version, actor=caller.name, act=act))
+    swap = asyncio.ensure_future(app.swapper.promote(version, actor=caller.name, act=act, force=force))
     pointer = await asyncio.shield(swap)
     await asyncio.to_thread(_approved, app, version)
     await app.champion.refresh()

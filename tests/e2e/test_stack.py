@@ -102,6 +102,13 @@ def test_from_nothing_to_a_judge_that_has_taught_itself(stack: Stack) -> None:
     assert len(first["orders"]) == 2
     reasoned = http.post("/judge/pairwise", json=PAIR | {"mode": "reasoning"}).raise_for_status().json()
     assert sum(reasoned["votes"].values()) == 2
+    items = [
+        {"instruction": PAIR["instruction"], "response": PAIR[f"response_{side}"]} for side in ("a", "b")
+    ]
+    for form, low, high in (("log_odds", -10, 10), ("probability", 0, 1), ("rating", 1, 5)):
+        rewards = http.post("/reward", json={"items": items, "form": form}).raise_for_status().json()
+        assert rewards["model_version"] == seed
+        assert all(low < one["reward"] < high for one in rewards["rewards"])
     words = [PAIR["instruction"], "--a", PAIR["response_a"], "--b", PAIR["response_b"]]
     assert seed in stack.command("judge", "--instruction", *words)
 

@@ -14,11 +14,12 @@ from judge.templates import (
     pairwise_direct,
     pairwise_reasoning,
     pointwise,
+    single_direct,
     single_reasoning,
     suggesting,
 )
 
-KINDS = (pairwise_direct, pairwise_reasoning, pointwise, single_reasoning, suggesting)
+KINDS = (pairwise_direct, pairwise_reasoning, pointwise, single_direct, single_reasoning, suggesting)
 FORMS = [Form(*choice) for choice in product(LANGUAGES, (False, True), (False, True))]
 COMPARISON = Comparison(Instruction.of("Name a color."), "Blue.", "Seven.")
 
@@ -40,7 +41,7 @@ def test_every_template_has_its_places_and_no_others(form):
         places = {part.split("}")[0] for part in kind(form).user.split("{")[1:]}
         texts = (
             {"response"}
-            if kind in (pointwise, single_reasoning, suggesting)
+            if kind in (pointwise, single_direct, single_reasoning, suggesting)
             else {"response_a", "response_b"}
         )
         extra = {name for name in ("rubric", "reference") if getattr(form, name)}

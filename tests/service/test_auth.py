@@ -5,7 +5,14 @@ import pytest
 from judge import keys
 
 OPEN = {"/livez", "/readyz", "/metrics"}
-NEEDED = {"/judge": "judge", "/instructions": "ingest", "/review": "review", "/admin": "admin"}
+NEEDED = {
+    "/judge": "judge",
+    "/instructions": "ingest",
+    "/review": "review",
+    "/admin": "admin",
+} | dict.fromkeys(
+    ("/reward", "/get_reward", "/slime", "/classify", "/v1", "/v2", "/score", "/rerank", "/pooling"), "reward"
+)
 
 
 def make_key(world, *scopes):

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import select
 
+from judge import pins
 from judge.pointer import move_champion, read_pointer
 from judge.statistics import Outcome, Tally, summarize
 from judge.tables import AuditEntry, EvaluationRow, IterationRow, StageRow, TrialRow
@@ -97,6 +98,20 @@ def test_a_trial_begins_with_the_candidate_loaded_and_the_champion_serving(
     assert (trial.mode, trial.version, trial.champion) == (mode, candidate, loop.version)
     acts = [entry.act for entry in loop.rows(select(AuditEntry))]
     assert acts.count(f"begin {mode}") == 1
+
+
+def test_a_candidate_waits_for_approval_while_a_trainer_has_pinned_the_champion(loop, measured):
+    number, _ = measured()
+    with loop.sessions.begin() as session:
+        pins.make(session, "tenant-1", "ppo-run-7", None, 3600, "test")
+
+    run_stage(number, "promote")
+
+    row = loop.row(number)
+    assert row.status == "awaiting_approval", row.error
+    assert champion(loop) == loop.version
+    assert loop.serving.script.reloads == []
+    assert "'ppo-run-7' of tenant-1" in str(row.counts["promote"]["reasons"])
 
 
 def test_a_trial_without_an_engine_ends_with_what_to_do(loop, measured):

@@ -1,0 +1,103 @@
+"""Rewards: the arithmetic on label reads, with a judge whose reads are given."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from judge.comparison import Instruction
+from judge.errors import InvalidInput
+from judge.guide import FIVE, Scale
+from judge.judging import Judge
+from judge.rewards import FARTHEST, Reward, RewardItem, Wish, relative_to_group, require_calibration
+from judge.scoring import LabelRead, expected_rating
+from judge.versions import Manifest, StrategyCalibration
+
+NUMBERS = st.floats(-50, 0, allow_nan=False)
+
+
+def judge(**fields):
+    """A version that reads nothing: what is tested here comes after the reads."""
+    return Judge("v1", Manifest(origin="test", files={}, tensors="", **fields), None, None)
+
+
+def calibrated(temperature):
+    return judge(calibration={"pointwise": StrategyCalibration(temperature=temperature, pairs=50)})
+
+
+def items(count, instruction="x", group=None):
+    return [RewardItem(Instruction.of(instruction), f"r{n}", group=group) for n in range(count)]
+
+
+def read(odds):
+    return Reward(odds, 0.5, odds)
+
+
+def relative(maker, given_items, odds, wish):
+    return [one.reward for one in relative_to_group(maker, given_items, [read(o) for o in odds], wish)]
+
+
+@given(st.lists(NUMBERS, min_size=5, max_size=5))
+def test_an_expected_rating_is_on_the_scale_and_the_weighted_mean_of_its_points(logprobs):
+    found = expected_rating(LabelRead(tuple(logprobs)), FIVE)
+
+    weights = [math.exp(value) for value in logprobs]
+    assert 1 <= found <= 5
+    assert found == pytest.approx(
+        sum(w * p for w, p in zip(weights, range(1, 6), strict=True)) / sum(weights)
+    )
+
+
+def test_an_expected_rating_of_tiny_probabilities_is_still_one():
+    assert expected_rating(LabelRead((-9999.0, -9999.0)), Scale(0, 1)) == pytest.approx(0.5)
+
+
+@given(st.lists(st.floats(-4, 4, allow_nan=False), min_size=2, max_size=8))
+def test_rewards_within_a_group_sum_to_nothing(odds):
+    found = relative(judge(), items(len(odds)), odds, Wish(against="group"))
+
+    assert sum(found) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_calibrated_reward_is_in_units_of_the_temperature():
+    found = relative(calibrated(2.0), items(2), [3.0, 1.0], Wish(against="group", calibrated=True))
+    probability = relative(
+        calibrated(2.0), items(2), [3.0, 1.0], Wish("probability", against="group", calibrated=True)
+    )
+
+    assert found == [1.0, -1.0]
+    assert probability == pytest.approx([1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))])
+
+
+def test_members_without_a_reward_count_for_nothing():
+    empty, missing = Reward(-10.0, 0.0, empty=True), Reward(None, reason="too long")
+    rewards = [read(2.0), empty, missing, read(0.0)]
+
+    found = relative_to_group(judge(), items(4), rewards, Wish(against="group"))
+
+    assert [one.reward for one in found] == [2.0, -10.0, None, -2.0]
+
+
+def test_groups_that_are_named_cross_instructions_and_others_do_not():
+    mixed = [*items(1, "x", "g"), *items(1, "y", "g"), *items(2, "z")]
+
+    assert relative(judge(), mixed, [1.0, 3.0, 5.0, 9.0], Wish(against="group")) == [-2.0, 2.0, -4.0, 4.0]
+
+
+def test_differences_are_bounded_like_rewards():
+    assert relative(judge(), items(2), [10.0, -10.0], Wish(against="group")) == [FARTHEST, -FARTHEST]
+
+
+def test_calibration_that_was_never_fitted_is_refused():
+    with pytest.raises(InvalidInput, match="no calibration of pointwise"):
+        require_calibration(judge(), Wish(calibrated=True))
+    with pytest.raises(InvalidInput, match="no calibration of pairwise"):
+        require_calibration(calibrated(2.0), Wish(calibrated=True, against="reference"))
+    require_calibration(calibrated(2.0), Wish(calibrated=True))
+
+
+@pytest.mark.parametrize(("form", "worst"), [("log_odds", -10), ("probability", 0), ("rating", 1)])
+def test_the_worst_of_each_form(form, worst):
+    assert Wish(form).floor == worst
+    assert Wish(form, empty=-7.5).floor == -7.5

@@ -1,0 +1,305 @@
+"""Pins: a run keeps its version through promotions, restarts and kills, or is told that it cannot."""
+
+import asyncio
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from judge import keys
+from judge.tables import AuditEntry, DecisionRow, PinRow, RewardAnswerRow
+from service.main import create_app
+from tests.scripted_vllm import Script, ScriptedVLLM
+from tests.service.conftest import wait_until_ready
+from tests.serving import serve
+
+RUN = {"Judgesmith-Pin": "run-7"}
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def item(number=0):
+    return {"instruction": f"Say {number}.", "response": f"It is {number}."}
+
+
+def ask(world, number=0, headers=RUN, **options):
+    return world.http.post("/reward", json={"items": [item(number)]}, headers=headers, **options)
+
+
+def promote(world, version, **options):
+    return world.http.post(f"/admin/models/{version}/promote", **options)
+
+
+@pytest.fixture
+def engine(make_world, tmp_path):
+    """A world with an engine for pinned versions."""
+    with ExitStack() as stack:
+        made = []
+
+        def make():
+            script = Script(None, tmp_path)
+            made.append(stack.enter_context(ScriptedVLLM(script).serve()))
+            world = make_world(pinned_urls=[made[0].url])
+            script.tokenizer, script.weights = world.script.tokenizer, world.script.weights
+            script.label = "default"
+            return world, script
+
+        yield make
+
+
+def until(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+def test_a_pin_holds_the_champion_and_its_name_is_enough_to_find_it_again(world):
+    first = world.http.post("/reward/pins", json={"name": "run-7"})
+    again = world.http.post("/reward/pins", json={"name": "run-7"})
+    other = world.http.post("/reward/pins", json={"name": "run-7", "version": world.versions[1]})
+    absent = world.http.post("/reward/pins", json={"name": "run-8", "version": world.versions[1]})
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["version"] == again.json()["version"] == world.versions[0]
+    assert first.json()["served"] is True
+    assert (other.status_code, absent.status_code) == (409, 409)
+    assert world.versions[0] in absent.json()["detail"]
+    assert ask(world).json()["model_version"] == world.versions[0]
+    assert ask(world, headers={"Judgesmith-Pin": "unknown"}).status_code == 404
+
+
+def test_without_an_engine_of_its_own_a_pin_holds_swaps_off_until_it_is_released(world):
+    first, second, _ = world.versions
+    world.http.post("/reward/pins", json={"name": "run-7"})
+
+    held = promote(world, second)
+    reward = ask(world).json()
+    listed = world.http.get("/admin/pins").json()
+    world.http.delete("/reward/pins/run-7").raise_for_status()
+    free = promote(world, second)
+
+    assert (held.status_code, held.json()["type"]) == (409, "urn:judgesmith:problem:version-pinned")
+    assert "'run-7'" in held.json()["detail"]
+    assert world.script.reloads == [second]
+    assert reward["model_version"] == first
+    assert [(pin["name"], pin["tenant"]) for pin in listed] == [("run-7", "local")]
+    assert free.json()["champion"] == second
+    with world.sessions() as session:
+        acts = list(session.scalars(select(AuditEntry.act)))
+    assert acts[-3:] == ["pin", "release pin", "promote"]
+
+
+def test_an_admin_may_insist_and_the_run_is_told_which_version_serves(world):
+    first, second, _ = world.versions
+    world.http.post("/reward/pins", json={"name": "run-7"})
+
+    forced = promote(world, second, params={"force": True})
+    refused = ask(world)
+    unpinned = ask(world, headers={})
+    back = world.http.post("/admin/models/rollback")
+
+    assert forced.json()["champion"] == second
+    assert (refused.status_code, refused.json()["type"]) == (
+        409,
+        "urn:judgesmith:problem:version-not-served",
+    )
+    assert f"{first} is not in service; {second} is" in refused.json()["detail"]
+    assert unpinned.json()["model_version"] == second
+    assert back.json()["champion"] == first
+    assert ask(world).json()["model_version"] == first
+
+
+def test_a_pin_that_ran_out_holds_nothing_and_goes_on_only_with_the_same_version(world):
+    first, second, _ = world.versions
+    world.http.post("/reward/pins", json={"name": "run-7", "ttl_s": 10})
+    world.http.post("/reward/pins", json={"name": "run-8", "ttl_s": 10})
+    lapse(world)
+
+    revived = ask(world)
+    lapse(world)
+    moved = promote(world, second)
+    gone = ask(world, headers={"Judgesmith-Pin": "run-8"})
+
+    assert revived.json()["model_version"] == first
+    assert moved.status_code == 200
+    assert (gone.status_code, gone.json()["type"]) == (410, "urn:judgesmith:problem:pin-lapsed")
+    assert second in gone.json()["detail"]
+
+
+def lapse(world):
+    with world.sessions.begin() as session:
+        session.execute(update(PinRow).values(expires_at=LONG_AGO))
+
+
+def test_use_renews_a_pin(world):
+    made = world.http.post("/reward/pins", json={"name": "run-7", "ttl_s": 10}).json()
+
+    time.sleep(0.05)
+    ask(world)
+
+    assert world.http.get("/reward/pins/run-7").json()["expires_at"] > made["expires_at"]
+
+
+def test_pins_are_the_tenants_own(make_world):
+    world = make_world(auth="keys")
+    with world.sessions.begin() as session:
+        one, two = (
+            {"authorization": f"Bearer {keys.create_key(session, name, ['reward'], name, 'test')}"}
+            for name in ("one", "two")
+        )
+    world.http.post("/reward/pins", json={"name": "run-7"}, headers=one).raise_for_status()
+
+    assert world.http.get("/reward/pins/run-7", headers=two).status_code == 404
+    assert ask(world, headers=RUN | two).status_code == 404
+    assert world.http.delete("/reward/pins/run-7", headers=two).status_code == 404
+    assert world.http.get("/admin/pins", headers=one).status_code == 403
+    assert ask(world, headers=RUN | one).status_code == 200
+
+
+def test_with_an_engine_of_its_own_a_pinned_version_outlives_promotions(engine):
+    world, script = engine()
+    first, second, third = world.versions
+    expected = ask(world, headers={}).json()["rewards"]
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    until(lambda: script.label == first)
+
+    promote(world, second).raise_for_status()
+    after_one = ask(world).json()
+    promote(world, third).raise_for_status()
+    after_two = ask(world).json()
+    free = ask(world, headers={}).json()
+
+    assert [one["model_version"] for one in (after_one, after_two, free)] == [first, first, third]
+    assert after_one["rewards"] == after_two["rewards"] == expected
+    assert free["rewards"] != expected
+
+
+def test_a_pinned_engine_that_came_back_empty_is_loaded_again_before_it_answers(engine):
+    world, script = engine()
+    first, second, _ = world.versions
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    until(lambda: script.label == first)
+    promote(world, second).raise_for_status()
+
+    script.label, script.weights = "default", world.store.path(world.versions[2])
+    answer = ask(world)
+
+    assert answer.json()["model_version"] == first
+    assert script.weights.name == first
+
+
+def test_a_run_through_promotions_gets_every_reward_once_and_from_one_version(engine):
+    """A trainer asks step after step while the service is swapped under it."""
+    world, script = engine()
+    world.script.delay_s = script.delay_s = 0.005
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    until(lambda: script.label == world.versions[0])
+    found, over = {}, threading.Event()
+
+    def train():
+        number = 0
+        while not over.is_set():
+            found[number] = ask(world, number, headers=RUN | {"Idempotency-Key": f"step-{number}"})
+            number += 1
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    for version in (world.versions[1], world.versions[2], world.versions[1]):
+        time.sleep(0.3)
+        promote(world, version).raise_for_status()
+    time.sleep(0.3)
+    over.set()
+    trainer.join()
+
+    assert len(found) > 10
+    assert {answer.status_code for answer in found.values()} == {200}
+    assert {answer.json()["model_version"] for answer in found.values()} == {world.versions[0]}
+    assert len(recorded(world)) == len(found)
+
+
+def recorded(world):
+    with world.sessions() as session:
+        return list(session.scalars(select(DecisionRow).where(DecisionRow.kind == "reward")))
+
+
+def test_an_idempotency_key_is_answered_once_however_often_it_is_sent(world):
+    headers = RUN | {"Idempotency-Key": "step-1"}
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    world.script.delay_s = 0.5
+    asked = world.script.requests
+
+    async def burst():
+        async with httpx.AsyncClient(base_url=world.url, timeout=60) as client:
+            body = {"items": [item(1)]}
+            return await asyncio.gather(
+                *(client.post("/reward", json=body, headers=headers) for _ in range(30))
+            )
+
+    answers = asyncio.run(burst())
+    later = ask(world, 1, headers=headers)
+    changed = ask(world, 2, headers=headers)
+    other_pin = ask(world, 1, headers={"Idempotency-Key": "step-1"})
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in [*answers, later]}) == 1
+    assert world.script.requests == asked + 1
+    assert later.headers["idempotency-replayed"] == "true"
+    assert (changed.status_code, changed.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+    assert other_pin.status_code == 422
+    assert len(recorded(world)) == 1
+
+
+def test_a_killed_trainer_finds_what_it_had_asked_for(world):
+    """It was killed while the service worked; restarted, it says the same key."""
+    world.script.delay_s = 0.5
+    headers = {"Idempotency-Key": "step-3"}
+    with pytest.raises(httpx.ReadTimeout):
+        ask(world, 3, headers=headers, timeout=0.2)
+    until(lambda: recorded(world))
+    world.script.delay_s = 0.0
+    asked = world.script.requests
+
+    again = ask(world, 3, headers=headers)
+
+    assert again.headers["idempotency-replayed"] == "true"
+    assert world.script.requests == asked
+    assert len(recorded(world)) == 1
+
+
+def test_a_gateway_that_is_started_again_knows_the_pins_and_the_answers(world):
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    headers = RUN | {"Idempotency-Key": "step-4"}
+    before = ask(world, 4, headers=headers)
+
+    with serve(create_app(world.settings)) as url:
+        http = httpx.Client(base_url=url, timeout=60)
+        wait_until_ready(http)
+        replayed = http.post("/reward", json={"items": [item(4)]}, headers=headers)
+        fresh = http.post("/reward", json={"items": [item(4)]}, headers=RUN)
+
+    assert replayed.text == before.text
+    assert fresh.json()["rewards"] == before.json()["rewards"]
+    assert fresh.json()["model_version"] == world.versions[0]
+
+
+def test_old_answers_are_deleted(world):
+    from judge import replays
+
+    for number in (5, 6):
+        ask(world, number, headers={"Idempotency-Key": f"step-{number}"})
+    with world.sessions.begin() as session:
+        session.execute(
+            update(RewardAnswerRow).where(RewardAnswerRow.key == "step-5").values(created_at=LONG_AGO)
+        )
+
+    with world.sessions.begin() as session:
+        gone = replays.purge(session)
+
+    assert gone == 1
+    with world.sessions() as session:
+        assert list(session.scalars(select(RewardAnswerRow.key))) == ["step-6"]
