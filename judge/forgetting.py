@@ -125,7 +125,8 @@ def delete_files(sessions: Sessions, work_dir: Path) -> int:
 
 
 def _erase(session: Session, ids: list[int], apart: Any, reviewed: Any, actor: str, act: str) -> Forgotten:
-    reviews.remove(session, reviewed)
+    if items := reviews.remove(session, reviewed):
+        record(session, actor, f"{act} review items", {"items": items})
     used = _iterations(session, ids)
     borrowed = _borrowed(session, ids)
     pairs = select(PairRow.id).where(or_(PairRow.instruction_id.in_(ids), PairRow.id.in_(borrowed)))

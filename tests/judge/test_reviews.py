@@ -17,6 +17,7 @@ from judge.review_files import lines, parse
 from judge.reviews import Judged, Offer, Signals
 from judge.tables import (
     AnchorRow,
+    AuditEntry,
     InstructionRow,
     IterationRow,
     ModelVersion,
@@ -317,6 +318,7 @@ def test_forgetting_takes_items_reviews_protection_and_anchors_with_it(sessions)
     assert [review.reviewer for review in rows(sessions, ReviewRow)] == ["ann"]
     assert len(rows(sessions, ProtectedRow, ProtectedRow.name == reviews.PROTECTED)) == 1
     assert [anchor.label for anchor in rows(sessions, AnchorRow)] == ["b"]
+    assert [entry.details for entry in rows(sessions, AuditEntry)] == [{"items": 1}]
     with sessions() as session:
         assert protected.closest(session, Instruction.of(TEXT)) is None
 
