@@ -320,7 +320,7 @@ def test_forgetting_takes_items_reviews_protection_and_anchors_with_it(sessions)
     assert [anchor.label for anchor in rows(sessions, AnchorRow)] == ["b"]
     assert [entry.details for entry in rows(sessions, AuditEntry)] == [{"items": 1}]
     with sessions() as session:
-        assert protected.closest(session, Instruction.of(TEXT)) is None
+        assert protected.closest(session, [Instruction.of(TEXT)]) == [None]
 
 
 # Upkeep.

@@ -268,7 +268,7 @@ def test_items_of_a_benchmark_are_kept_out_of_what_is_learned_from(loop):
     submit(loop)
 
     with loop.sessions() as session:
-        close = closest(session, items()[3].instruction)
+        (close,) = closest(session, [items()[3].instruction])
     assert close is not None
     assert close.name.startswith("benchmark mine")
 
