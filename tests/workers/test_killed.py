@@ -46,6 +46,9 @@ from tests.workers.test_cancel import trainers
 from workers.batches import in_portions
 from workers.stage import run_stage
 
+# Whole iterations, with real trainings that are killed and go on: minutes each where the machine is busy.
+pytestmark = pytest.mark.timeout(1500)
+
 SETTINGS = {"judged_pairs": 8, "pointwise_epochs": 20, "checkpoint_every": 5}
 # Stages that write in one transaction: their middle is a lock on the table that they write.
 WRITES = {"select": SelectionRow, "filter": ExampleRow}
