@@ -5,8 +5,8 @@
 DATA holds `instructions_*.jsonl` (`messages`, `in_dev_pairs`) and `pairs_*.jsonl` (labeled pairs). The
 instructions are answered once by the seed model and kept in WORK. Each run of `RUNS` then constructs its
 pairs, trains by `workers.train` as an iteration does, and is measured as the pointwise difference on
-held-out constructed pairs and on every set of labeled pairs. A run that is in WORK/results.jsonl already
-is not repeated; `--table` prints the results as Markdown and does nothing else.
+held-out constructed pairs and on every set of labeled pairs; so is each model of `--measure`. A run that is
+in WORK/results.jsonl already is not repeated; `--table` prints the results as Markdown and does nothing else.
 """
 
 import argparse
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--instructions", type=int, default=900)
     parser.add_argument("--limit", type=int, default=100, help="labeled pairs of each set")
     parser.add_argument("--sets", nargs="*", help="names of the sets of labeled pairs, all by default")
+    parser.add_argument("--measure", nargs="*", default=[], metavar="NAME=FOLDER", help="models as they are")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if options.table:
@@ -118,13 +119,14 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
         pool = await answered(options, server)
         training, held_out = split(pool)
         sets = labeled(options.data, options.limit, options.sets) | constructed(held_out)
-        runs = {"seed": None} | {name: DEFAULTS | RUNS[name] for name in options.runs}
+        folders = {"seed": options.model} | dict(one.split("=", 1) for one in options.measure)
+        runs = dict.fromkeys(folders) | {name: DEFAULTS | RUNS[name] for name in options.runs}
         for name, settings in runs.items():
             done = {row["run"] for row in read(options.work / "results.jsonl")}
             if name in done:
                 continue
             began = time.monotonic()
-            folder = options.model if settings is None else train(options, name, settings, training)
+            folder = train(options, name, settings, training) if settings else Path(folders[name])
             trained = time.monotonic() - began
             outcomes = await measure(server, folder, sets, (settings or DEFAULTS)["field_tokens"])
             row = {"run": name, "settings": settings, "minutes": round(trained / 60, 1), "outcomes": outcomes}
