@@ -86,6 +86,9 @@ def report(iteration: dict[str, Any]) -> str:
     ]
     for row in iteration["evaluations"]:
         metrics = row["metrics"]
+        # Attacks and phrases have figures of their own, which the gate's reasons name.
+        if "items" not in metrics:
+            continue
         shares = [
             metrics.get(n) for n in ("consistent_accuracy", "position_consistency", "accuracy_shorter_right")
         ]
