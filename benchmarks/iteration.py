@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from scipy import stats
+from sqlalchemy import create_engine, select
 
+from judge.tables import EvaluationRow
 from stack.caller import parse_changes
 
 OVER = {"promoted", "refused", "no_decision", "awaiting_approval", "failed", "cancelled"}
@@ -29,6 +32,7 @@ def main() -> None:
     parser.add_argument("--profile", default="full")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--show", type=int, help="print an earlier iteration")
+    parser.add_argument("--database", help="its URL: candidate against champion, pair by pair, as well")
     arguments = parser.parse_args()
     key = os.environ.get("JUDGESMITH_KEY", "")
     http = httpx.Client(
@@ -39,6 +43,8 @@ def main() -> None:
     wanted = {"profile": arguments.profile, "settings": parse_changes(arguments.set)}
     number = arguments.show or run(http, arguments.instructions, arguments.anchors, wanted)
     print(report(http.get(f"/admin/iterations/{number}").raise_for_status().json()))
+    if arguments.database:
+        print(paired(arguments.database, number))
 
 
 def run(http: httpx.Client, instructions: Path, anchors: list[str], wanted: dict[str, Any]) -> int:
@@ -103,6 +109,40 @@ def report(iteration: dict[str, Any]) -> str:
         lines += ["", f"Gate: **{iteration['gate']['decision']}**"]
         lines += [f"* {reason}" for reason in iteration["gate"]["reasons"]]
     return "\n".join(lines)
+
+
+def paired(database: str, number: int) -> str:
+    """Candidate and champion on the same pairs, by the pointwise read: McNemar's exact test, one-sided."""
+    with create_engine(database).connect() as connection:
+        rows = connection.execute(
+            select(EvaluationRow.dataset, EvaluationRow.role, EvaluationRow.items).where(
+                EvaluationRow.iteration_id == number, EvaluationRow.strategy == "pointwise"
+            )
+        )
+        found = {(row.dataset, row.role): {item["item"]: item for item in row.items} for row in rows}
+    lines = [
+        "",
+        "| pairs | n | champion | candidate | length-balanced | gained / lost | p |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for dataset in sorted({name for name, _ in found if name.startswith(("anchor:", "held_out"))}):
+        before, after = found[dataset, "champion"], found[dataset, "candidate"]
+        gained = sum(after[key]["correct"] and not before[key]["correct"] for key in after)
+        lost = sum(before[key]["correct"] and not after[key]["correct"] for key in after)
+        p = stats.binomtest(gained, max(gained + lost, 1), alternative="greater").pvalue
+        plain = [sum(one["correct"] for one in side.values()) / len(side) for side in (before, after)]
+        even = [balanced(list(side.values())) for side in (before, after)]
+        lines.append(
+            f"| {dataset} | {len(after)} | {plain[0]:.3f} | {plain[1]:.3f} | {even[0]:.3f} to {even[1]:.3f} "
+            f"| {gained} / {lost} | {p:.2g} |"
+        )
+    return "\n".join(lines)
+
+
+def balanced(items: list[dict[str, Any]]) -> float:
+    """The mean of the accuracies where the shorter response is right and where the longer one is."""
+    halves = [[one["correct"] for one in items if one["shorter_right"] is kind] for kind in (True, False)]
+    return sum(sum(half) / len(half) for half in halves) / 2
 
 
 def share(value: list[float] | None) -> str:
