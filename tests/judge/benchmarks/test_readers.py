@@ -9,7 +9,7 @@ from judge.benchmarks.catalog import load_items
 from judge.benchmarks.items import from_lines, to_lines
 from judge.errors import InvalidInput
 
-DEV = Path("/work/shared/data/dev")
+DEV = Path(__file__).parents[4] / "shared" / "data" / "dev"
 
 
 def write(path: Path, rows, *, as_list=False) -> str:
