@@ -161,12 +161,6 @@ def note(session: Session, item: str, judged: Judged, signals: Signals) -> None:
     _compare_versions(session, ReviewItemRow.id == item)
 
 
-def instructions(session: Session) -> list[Instruction]:
-    """The instructions of all items: never to be trained on."""
-    rows = session.scalars(select(ReviewItemRow.messages).distinct())
-    return [Instruction.from_json(messages) for messages in rows]
-
-
 def unjudged(session: Session, tenant: str, version: str, limit: int) -> list[tuple[str, Comparison]]:
     """Items about which a version has not said anything, oldest first."""
     judged = exists().where(
