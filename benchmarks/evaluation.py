@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,28 +51,46 @@ class Task:
 
 
 class Answers:
-    """What was answered so far, in a file that is only ever appended to."""
+    """What was answered so far, in a file that is only ever appended to.
+
+    A line has the digest of its item, so that an item that was changed under its id is asked about anew.
+    Lines of former runs, which have none, count for whatever bears the id.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[tuple[str, str], Judged] = {}
-        for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        self._known: dict[tuple[str, str], tuple[str | None, Judged]] = {}
+        text = path.read_text("utf-8") if path.exists() else ""
+        # Cut off by a kill: the next line must not be written behind what is left of this one.
+        self._torn = bool(text) and not text.endswith("\n")
+        for line in text.split("\n"):
             try:
                 row = json.loads(line)
-            except ValueError:  # cut off by a kill
+            except ValueError:
                 continue
-            self._known[row["key"], row["item"]] = Judged.from_json(row["judged"])
+            self._known[row["key"], row["item"]] = (row.get("digest"), Judged.from_json(row["judged"]))
 
     def of(self, key: str, item: Item) -> Judged | None:
         """The answer, if there is one."""
-        return self._known.get((key, item.id))
+        digest, judged = self._known.get((key, item.id), (None, None))
+        return judged if digest in (None, digest_of(item)) else None
 
-    def add(self, key: str, judged: Sequence[Judged]) -> None:
+    def add(self, key: str, answered: Sequence[Answered]) -> None:
         """Keep answers."""
         with self._path.open("a", encoding="utf-8") as file:
-            for one in judged:
-                self._known[key, one.item] = one
-                file.write(json.dumps({"key": key, "item": one.item, "judged": one.to_json()}) + "\n")
+            if self._torn:
+                file.write("\n")
+                self._torn = False
+            for one in answered:
+                digest, judged = digest_of(one.item), one.judged
+                self._known[key, one.item.id] = (digest, judged)
+                row = {"key": key, "item": one.item.id, "digest": digest, "judged": judged.to_json()}
+                file.write(json.dumps(row) + "\n")
+
+
+def digest_of(*items: Item) -> str:
+    """A name for the contents of items."""
+    return hashlib.sha256(to_lines(items)).hexdigest()[:16]
 
 
 def main() -> None:
@@ -120,17 +139,26 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         with engine(options, store.path(options.versions[0])) as url:
             for version, left in missing.items():
                 asyncio.run(ask(options, store, version, url, left, answers))
-    runs = []
-    for task in plan:
-        for version in options.versions:
-            digest = hashlib.sha256(to_lines(task.items)).hexdigest()[:16]
-            pairs = [(item, answers.of(key(version, task), item)) for item in task.items]
-            answered = [Answered(item, judged) for item, judged in pairs if judged is not None]
-            origin = store.manifest(version).origin
-            runs.append(
-                Run(version, origin, "pairs", task.name, task.settings.manner, digest, options.seed, answered)
-            )
-    return build(runs, options.seed)
+    return build(
+        Run(
+            version,
+            store.manifest(version).origin,
+            "pairs",
+            task.name,
+            task.settings.manner,
+            digest_of(*task.items),
+            options.seed,
+            partial(answered, answers, version, task),
+        )
+        for task in plan
+        for version in options.versions
+    )
+
+
+def answered(answers: Answers, version: str, task: Task) -> list[Answered]:
+    """What a version has answered of a task."""
+    pairs = [(item, answers.of(key(version, task), item)) for item in task.items]
+    return [Answered(item, judged) for item, judged in pairs if judged is not None]
 
 
 def tasks(options: argparse.Namespace) -> Iterator[Task]:
@@ -192,11 +220,11 @@ async def ask(
         for task, items in left:
             name = key(version, task)
 
-            async def work(item: Item, task: Task = task) -> Judged:
-                return await answer(judge, item, task.how)
+            async def work(item: Item, task: Task = task) -> Answered:
+                return Answered(item, await answer(judge, item, task.how))
 
-            def keep(judged: list[Judged], name: str = name) -> None:
-                answers.add(name, judged)
+            def keep(done: list[Answered], name: str = name) -> None:
+                answers.add(name, done)
 
             await in_portions(items, work, keep, concurrency=options.concurrency)
             print(f"{version} on {task.name}, {task.settings.manner}: {len(items)} answers", flush=True)

@@ -16,6 +16,7 @@ ones of other instructions) and has the highest reward choose. Random choice is 
 import argparse
 import asyncio
 import random
+import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -184,8 +185,7 @@ def responses(file: Path) -> list[Shown]:
 
 def ratio(some: Sequence[float], others: Sequence[float]) -> float:
     """The median of the ratios."""
-    found = sorted(one / two for one, two in zip(some, others, strict=True))
-    return found[len(found) // 2]
+    return statistics.median(one / two for one, two in zip(some, others, strict=True))
 
 
 def sample(file: Path) -> list[LabeledPair]:

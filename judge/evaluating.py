@@ -1,5 +1,6 @@
 """One model version answers the items of a benchmark, as it would answer when it serves."""
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,7 +10,7 @@ from judge.deciding import decide
 from judge.errors import BackendRefused, InvalidInput
 from judge.judging import Judge, Options
 from judge.rating import rate
-from judge.scoring import Strategy
+from judge.scoring import NOT_FINITE, Strategy
 from judge.voting import Usage
 
 Mode = Literal["direct", "reasoning"]
@@ -56,15 +57,18 @@ async def answer(judge: Judge, item: Item, how: How) -> Judged:
 async def _compare(judge: Judge, item: Item, how: How) -> Judged:
     decision = await decide(judge, item.comparison, how.mode, how.options)
     first, last = decision.orders
+    probability = decision.probability_a
+    finite = probability is None or math.isfinite(probability)
     return Judged(
         item.id,
         verdicts=(first.verdict, last.verdict),
         verdict=decision.verdict,
-        probability_a=decision.probability_a,
+        # What is not finite cannot be stored.
+        probability_a=probability if finite else None,
         prompt_tokens=decision.usage.prompt_tokens,
         completion_tokens=decision.usage.completion_tokens,
         truncated=decision.truncated,
-        reason=decision.reason,
+        reason=decision.reason if finite else NOT_FINITE,
         rationale=decision.rationale,
     )
 
@@ -73,12 +77,14 @@ async def _rate(judge: Judge, item: Item, how: How) -> Judged:
     """Each response alone: rewards in direct mode, ratings from 1 to 10 by reasoning."""
     if how.mode == "direct":
         found = await judge.read_responses(item.instruction, item.responses, how.options)
+        margins = [read.margin if math.isfinite(read.margin) else None for read in found.reads]
         return Judged(
             item.id,
-            scores=tuple(read.margin for read in found.reads),
+            scores=tuple(margins),
             prompt_tokens=found.usage.prompt_tokens,
             completion_tokens=found.usage.completion_tokens,
             truncated=found.truncated,
+            reason=NOT_FINITE if None in margins else None,
         )
     ratings = [
         await rate(judge, item.instruction, response, options=how.options) for response in item.responses

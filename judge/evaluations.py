@@ -2,7 +2,7 @@
 
     queued -> running -> done
                 |-> cancelling -> cancelled
-                `-> failed, after `MAX_ATTEMPTS`
+                `-> failed, after `MAX_ATTEMPTS` without a single new answer
 
 An evaluation belongs to the worker that holds its lease, and the lease has an epoch; whoever writes finds it
 unchanged first. Each answer is written once, so a worker that goes on asks only for those that are missing.
@@ -46,7 +46,10 @@ _GROUP = 500
 
 
 class EvaluationSettings(BaseModel):
-    """How a version is measured. `limit`: so many items, drawn by the seed; default: all."""
+    """How a version is measured. `limit`: so many items, drawn by the seed; default: all.
+
+    `rationale_tokens`: the longest written judgment, where it reasons.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,8 +67,10 @@ class EvaluationSettings(BaseModel):
 
     @property
     def manner(self) -> str:
-        """`direct`, `direct, pairwise`, `reasoning, 4 votes`: what tells evaluations on one set apart."""
-        parts = [self.mode, self.strategy or "", f"{self.votes} votes" if self.votes > 1 else ""]
+        """`direct`, `direct, pairwise`, `reasoning, 4 votes, 512 tokens`: what tells evaluations apart."""
+        votes = f"{self.votes} votes" if self.votes > 1 else ""
+        longest = f"{self.rationale_tokens} tokens" if self.mode == "reasoning" else ""
+        parts = [self.mode, self.strategy or "", votes, longest]
         return ", ".join(part for part in parts if part)
 
     @property
@@ -256,21 +261,27 @@ def settings_of(row: BenchmarkRunRow) -> EvaluationSettings:
     return EvaluationSettings.model_validate(row.settings)
 
 
-def load_run(session: Session, run: int) -> Run:
-    """What a version has answered so far, for a report."""
-    row = get(session, run)
-    known = session.get_one(BenchmarkSetRow, row.set_digest)
-    settings = settings_of(row)
-    return Run(
-        version=row.version,
-        origin=session.get_one(ModelVersion, row.version).origin,
-        benchmark=known.benchmark,
-        name=known.name,
-        mode=settings.manner,
-        digest=known.digest,
-        seed=settings.seed,
-        answered=answers(session, run),
-    )
+def load_run(sessions: Sessions, run: int) -> Run:
+    """An evaluation for a report, which reads what was answered when it needs it."""
+
+    def load() -> list[Answered]:
+        with sessions() as session:
+            return answers(session, run)
+
+    with sessions() as session:
+        row = get(session, run)
+        known = session.get_one(BenchmarkSetRow, row.set_digest)
+        settings = settings_of(row)
+        return Run(
+            version=row.version,
+            origin=session.get_one(ModelVersion, row.version).origin,
+            benchmark=known.benchmark,
+            name=known.name,
+            mode=settings.manner,
+            digest=known.digest,
+            seed=settings.seed,
+            load=load,
+        )
 
 
 def eta_seconds(row: BenchmarkRunRow, now: datetime) -> float | None:
@@ -290,7 +301,11 @@ class Lease:
 
     @classmethod
     def take(cls, sessions: Sessions, run: int) -> "Lease | None":
-        """Take an evaluation that nobody works on; None if there is nothing to take."""
+        """Take an evaluation that nobody works on; None if there is nothing to take.
+
+        One whose workers were all killed before they had stored an answer fails in the end: it may be what
+        kills them.
+        """
         row = BenchmarkRunRow
         idle = or_(row.lease_until.is_(None), row.lease_until < func.now())
         with sessions.begin() as session:
@@ -304,9 +319,15 @@ class Lease:
                     lease_until=_lease_end(),
                     started_at=func.coalesce(row.started_at, func.now()),
                 )
-                .returning(row.epoch)
-            ).scalar_one_or_none()
-        return None if taken is None else cls(sessions, run, taken)
+                .returning(row.epoch, row.attempts)
+            ).one_or_none()
+            if taken is None:
+                return None
+            lease = cls(sessions, run, taken.epoch)
+            if taken.attempts > MAX_ATTEMPTS:
+                lease._give_up(session)
+                return None
+        return lease
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -346,6 +367,9 @@ class Lease:
             count = select(func.count()).where(BenchmarkOutcomeRow.run_id == self.run)
             row = self._row(session)
             row.done, row.note = session.scalar(count) or 0, None
+            if judged:
+                # It gets on: a worker that is stopped now and then, over hours, is no failure of it.
+                row.attempts = 1
 
     def complete(self, figures: dict[str, Any]) -> None:
         """Store the figures and end the evaluation."""
@@ -369,6 +393,11 @@ class Lease:
         """Record that it stopped because it was asked to."""
         with self.sessions.begin() as session:
             self._end(self._row(session), "cancelled")
+
+    def _give_up(self, session: Session) -> None:
+        row = self._row(session)
+        row.error = f"its worker was killed again and again; it was begun {MAX_ATTEMPTS} times in vain"
+        self._end(row, "failed")
 
     def _end(self, row: BenchmarkRunRow, status: str) -> None:
         row.status, row.finished_at, row.lease_until = status, func.now(), None

@@ -72,9 +72,20 @@ def bradley_terry(
     Raises:
         InvalidInput: the players fall into groups that were never compared with each other; all are named.
     """
+    return scored(*drawn_strengths(matches, players, draws=draws, seed=seed))
+
+
+def drawn_strengths(
+    matches: Sequence[Match], players: Sequence[str], *, draws: int = DRAWS, seed: int = 0
+) -> tuple[Floats, Floats | None]:
+    """The strengths of `bradley_terry` and those of each draw, (draws, players); None of a single cluster.
+
+    Raises:
+        InvalidInput: as `bradley_terry`.
+    """
     require_connected([(match.winner, match.loser) for match in matches], players)
     if not matches:
-        return [Score(0.0) for _ in players]
+        return np.zeros(len(players)), None
     # Imported here: a gateway that never fits begins a second sooner and 100 MB smaller.
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -95,9 +106,15 @@ def bradley_terry(
     with threadpool_limits(1):
         strengths = fit(np.ones(wins.shape[1]))
         if wins.shape[1] < 2:
-            return [_score(value) for value in strengths]
-        drawn = np.array([fit(weights) for weights in _cluster_weights(wins.shape[1], draws, seed)])
-    return [_score(value, drawn[:, player]) for player, value in enumerate(strengths)]
+            return strengths, None
+        return strengths, np.array([fit(weights) for weights in _cluster_weights(wins.shape[1], draws, seed)])
+
+
+def scored(values: Floats, drawn: Floats | None) -> list[Score]:
+    """Scores of all players with the percentile intervals of their draws."""
+    if drawn is None:
+        return [_score(value) for value in values]
+    return [_score(value, drawn[:, player]) for player, value in enumerate(values)]
 
 
 def mean_rewards(
@@ -107,6 +124,17 @@ def mean_rewards(
 
     Means over different prompts compare the prompts too: give every player the same ones where you can.
     """
+    found = []
+    for player, (value, drawn) in enumerate(drawn_means(rewards, players, draws=draws, seed=seed)):
+        several = len({reward.cluster for reward in rewards if reward.player == player}) > 1
+        found.append(_score(value, drawn if several else None))
+    return found
+
+
+def drawn_means(
+    rewards: Sequence[Reward], players: Sequence[str], *, draws: int, seed: int = 0
+) -> list[tuple[float, Floats]]:
+    """The mean reward of each player and those of each draw; every draw has one of every player."""
     weights = _cluster_weights(len({reward.cluster for reward in rewards}), draws, seed)
     numbers = _numbers([reward.cluster for reward in rewards])
     found = []
@@ -114,8 +142,7 @@ def mean_rewards(
         own = [index for index, reward in enumerate(rewards) if reward.player == player]
         values = np.array([rewards[index].value for index in own])
         drawn = weights[:, numbers[own]]
-        several = len(set(numbers[own])) > 1
-        found.append(_score(values.mean(), (drawn @ values) / drawn.sum(axis=1) if several else None))
+        found.append((float(values.mean()), (drawn @ values) / drawn.sum(axis=1)))
     return found
 
 

@@ -1,12 +1,14 @@
 """What evaluations came to: the figures of each, versions side by side, and the page that shows it.
 
 The same answers and the same seed give the same report; `digest` names its figures. Times, which differ from
-run to run, are no part of them.
+run to run, are no part of them. Answers are read when they are needed, so that of however many evaluations no
+more than two are in memory.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -30,7 +32,7 @@ class Run:
     """What one version answered on one set of items. `origin`: where the version comes from.
 
     `name`: what the set is called. `mode`: how it was asked. `digest`: of the items, so that runs on the same
-    ones are put side by side.
+    ones are put side by side. `seed`: of placement and intervals. `load` reads the answers.
     """
 
     version: str
@@ -40,38 +42,44 @@ class Run:
     mode: str
     digest: str
     seed: int
-    answered: Sequence[Answered]
+    load: Callable[[], Sequence[Answered]]
 
 
-def figures(run: Run, seed: int) -> dict[str, Any]:
+def figures(run: Run, answered: Sequence[Answered]) -> dict[str, Any]:
     """All figures of one run: the benchmark's own scores (`headline` names the first), measures, costs."""
-    known = BENCHMARKS[run.benchmark]
-    scores = known.score(run.answered, seed)
-    found = reliability(run.answered, seed)
+    known, seed = BENCHMARKS[run.benchmark], run.seed
+    scores = known.score(answered, seed)
+    found = reliability(answered, seed)
     return {
-        "items": len(run.answered),
+        "items": len(answered),
         "headline": next(iter(scores)),
         "scores": {name: mean.estimate(seed).to_json() for name, mean in scores.items()},
-        "measures": {name: mean.estimate(seed).to_json() for name, mean in measures(run.answered).items()},
+        "measures": {name: mean.estimate(seed).to_json() for name, mean in measures(answered).items()},
         "calibration": _calibration(found),
-        "details": known.details(run.answered, seed) if known.details else None,
-        "cost": cost(run.answered),
-        "timing": timing(run.answered),
+        "details": known.details(answered, seed) if known.details else None,
+        "cost": cost(answered),
+        "timing": timing(answered),
     }
 
 
-def build(runs: Iterable[Run], seed: int = 0) -> dict[str, Any]:
+def build(runs: Iterable[Run]) -> dict[str, Any]:
     """The report as a JSON value: sets with the versions that answered them, in the order given.
 
-    Each version is compared with the first one of its set. `digest` is of everything but the times.
+    A set is the same items, asked in the same manner with the same seed, and has each version once: what one
+    version has answered again is in a set of its own. Each version is compared with the first one of its set.
+    `digest` is of everything but the times.
     """
-    groups: dict[tuple[str, str, str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.name, run.benchmark, run.mode, run.digest), []).append(run)
-    sets = [_set(own, seed) for own in groups.values()]
-    versions = {run.version: run.origin for own in groups.values() for run in own}
+    kept = list(runs)
+    groups: dict[tuple[str, str, str, str, int, int], list[Run]] = {}
+    times: Counter[tuple[object, ...]] = Counter()
+    for run in kept:
+        asked = (run.name, run.benchmark, run.mode, run.digest, run.seed)
+        times[asked, run.version] += 1
+        groups.setdefault((*asked, times[asked, run.version]), []).append(run)
+    several_seeds = len({run.seed for run in kept}) > 1
+    sets = [_set(own, _manner(own[0], again, several_seeds)) for (*_, again), own in groups.items()]
+    versions = {run.version: run.origin for run in kept}
     report: dict[str, Any] = {
-        "seed": seed,
         "versions": [{"version": version, "origin": origin} for version, origin in versions.items()],
         "sets": sets,
     }
@@ -104,32 +112,45 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _set(runs: Sequence[Run], seed: int) -> dict[str, Any]:
-    first = runs[0]
-    measured = [{"version": run.version, "origin": run.origin, **figures(run, seed)} for run in runs]
-    compared = [(run, _versus(first, run, seed)) for run in runs[1:]]
+def _manner(run: Run, again: object, several_seeds: bool) -> str:
+    """What tells a set from others on the same items."""
+    seed = f", seed {run.seed}" if several_seeds else ""
+    return f"{run.mode}{seed}{f' ({again})' if again != 1 else ''}"
+
+
+def _set(runs: Sequence[Run], mode: str) -> dict[str, Any]:
+    """One set's figures, with the answers of the first run and of one other in memory at a time."""
+    first, before = runs[0], runs[0].load()
+    measured, compared, flips = [_measured(first, before)], [], []
+    for run in runs[1:]:
+        both, after = {"before": first.version, "after": run.version}, run.load()
+        measured.append(_measured(run, after))
+        found = _versus(first, before, after)
+        compared.append({**both, **found.to_json()})
+        flips.append({**both, "examples": _examples(found.flips)})
+        del after, found
     return {
         "name": first.name,
         "benchmark": first.benchmark,
         "title": BENCHMARKS[first.benchmark].title,
-        "mode": first.mode,
+        "mode": mode,
+        "seed": first.seed,
         "set_digest": first.digest,
-        "items": len(first.answered),
+        "items": len(before),
         "headline": measured[0]["headline"],
         "runs": measured,
-        "versus": [
-            {"before": first.version, "after": run.version, **found.to_json()} for run, found in compared
-        ],
-        "flips": [
-            {"before": first.version, "after": run.version, "examples": _examples(found.flips)}
-            for run, found in compared
-        ],
+        "versus": compared,
+        "flips": flips,
     }
 
 
-def _versus(before: Run, after: Run, seed: int) -> Versus:
-    shared = common({"before": before.answered, "after": after.answered})
-    score = BENCHMARKS[before.benchmark].score
+def _measured(run: Run, answered: Sequence[Answered]) -> dict[str, Any]:
+    return {"version": run.version, "origin": run.origin, **figures(run, answered)}
+
+
+def _versus(first: Run, before: Sequence[Answered], after: Sequence[Answered]) -> Versus:
+    shared = common({"before": before, "after": after})
+    score, seed = BENCHMARKS[first.benchmark].score, first.seed
     old, new = (next(iter(score(shared[name], seed).values())) for name in ("before", "after"))
     return versus(shared["before"], shared["after"], (old, new), seed)
 

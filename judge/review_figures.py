@@ -26,11 +26,20 @@ _FEWEST_IN_COMMON = 10
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An item with what people (skips left out) and versions have said about it."""
+    """An item with what people (skips left out) and versions have said about it.
+
+    `skips`: how many people looked at it and could not say.
+    """
 
     row: ReviewItemRow
     answers: Mapping[str, Answer]
     judged: Mapping[str, Judged]
+    skips: int = 0
+
+    @property
+    def undecidable(self) -> bool:
+        """Whether people have looked at it, and all of them have skipped it."""
+        return self.skips > 0 and not self.answers
 
     @property
     def label(self) -> Label | None:
@@ -54,11 +63,15 @@ def seen(session: Session, tenant: str, *, source: str | None = None, sample: bo
     rows = list(session.scalars(query.order_by(ReviewItemRow.created_at, ReviewItemRow.id)))
     chosen = query.with_only_columns(ReviewItemRow.id)
     answers: dict[str, dict[str, Answer]] = {}
+    skips: Counter[str] = Counter()
     for review in session.scalars(
         select(ReviewRow)
-        .where(ReviewRow.item_id.in_(chosen), ReviewRow.answer.is_not(None), ReviewRow.answer != "skip")
+        .where(ReviewRow.item_id.in_(chosen), ReviewRow.answer.is_not(None))
         .order_by(ReviewRow.reviewer)
     ):
+        if review.answer == "skip":
+            skips[review.item_id] += 1
+            continue
         answers.setdefault(review.item_id, {})[review.reviewer] = review.answer  # type: ignore[assignment]
     judged: dict[str, dict[str, Judged]] = {}
     for one in session.scalars(
@@ -68,7 +81,7 @@ def seen(session: Session, tenant: str, *, source: str | None = None, sample: bo
     ):
         value = Judged(one.model_version, one.verdict, one.probability_a)  # type: ignore[arg-type]
         judged.setdefault(one.item_id, {})[one.model_version] = value
-    return [Seen(row, answers.get(row.id, {}), judged.get(row.id, {})) for row in rows]
+    return [Seen(row, answers.get(row.id, {}), judged.get(row.id, {}), skips[row.id]) for row in rows]
 
 
 def agreement(items: Sequence[Seen]) -> dict[str, Any]:
@@ -93,20 +106,23 @@ def accuracy(items: Sequence[Seen], version: str) -> dict[str, Any]:
     """How often a version says what people say, from the labels and all its verdicts (`judge.ppi`).
 
     A version is as right about an item as the share of its reviewers who agree. Its prediction of that is
-    its own confidence. `items` must be a random sample.
+    its own confidence. `items` must be a random sample. What everybody skipped has no answer to be right
+    about: it is left out and counted (`undecidable`). Pairs of one instruction stand or fall together.
 
     Raises:
         NotFound: the version has said nothing about these items.
         InvalidInput: there are too few labels.
     """
-    points = [_point(item, item.judged[version]) for item in items if version in item.judged]
-    if not points:
+    known = [item for item in items if version in item.judged]
+    points = [_point(item, item.judged[version]) for item in known if not item.undecidable]
+    if not known:
         raise NotFound(f"version {version!r} has judged no item of the random sample")
     found, alone = ppi.mean(points), ppi.labels_alone(points)
     return {
         "version": version,
         "items": len(points),
         "labeled": sum(point.label is not None for point in points),
+        "undecidable": sum(item.undecidable for item in known),
         "accuracy": found.to_json(),
         "labels_alone": alone.to_json(),
         "power": round(found.power, 4),
@@ -136,6 +152,7 @@ def _point(item: Seen, judged: Judged) -> Point:
         prediction=_confidence(judged),
         label=sum(said) / len(said) if said else None,
         weight=1 / (item.row.probability or 1.0),
+        cluster=item.row.instruction_digest,
     )
 
 

@@ -92,6 +92,7 @@ class AccuracyAnswer(BaseModel):
     labeled: int
     accuracy: Interval
     labels_alone: Interval
+    undecidable: int = Field(0, description="items that everybody skipped; they are left out")
     power: float
 
 

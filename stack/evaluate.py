@@ -47,6 +47,9 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="So many items of each set, drawn by the seed.")
     ] = None,
+    rationale_tokens: Annotated[
+        int | None, typer.Option(min=16, help="Longest written judgment, where it reasons. Default: 512.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Watch it and print the figures.")] = True,
     report: Annotated[
         Path | None,
@@ -58,7 +61,7 @@ def evaluate(
     from judge.benchmarks.catalog import load_items
     from judge.benchmarks.items import to_lines
 
-    given = {"strategy": strategy, "limit": limit}
+    given = {"strategy": strategy, "limit": limit, "rationale_tokens": rationale_tokens}
     asked = {"benchmark": benchmark, "mode": mode.value, "votes": votes, "seed": seed}
     asked |= {name: value for name, value in given.items() if value is not None}
     client = gateway(url)
@@ -72,7 +75,7 @@ def evaluate(
     for state in begun:
         print(line(state), flush=True)
     if wait or report:
-        _finish(client, begun, report, seed)
+        _finish(client, begun, report)
 
 
 def set_name(source: str) -> str:
@@ -83,7 +86,7 @@ def set_name(source: str) -> str:
     return kept.lstrip("_.- ")[:64] or "set"
 
 
-def _finish(client: "Gateway", begun: list[dict[str, Any]], out: Path | None, seed: int) -> None:
+def _finish(client: "Gateway", begun: list[dict[str, Any]], out: Path | None) -> None:
     try:
         over = [follow(client, state) for state in begun]
     except KeyboardInterrupt:
@@ -91,14 +94,13 @@ def _finish(client: "Gateway", begun: list[dict[str, Any]], out: Path | None, se
         sys.exit(1)
     done = [state["id"] for state in over if state["status"] == "done"]
     if done:
-        asked = {"id": done, "seed": seed}
         sys.stdout.flush()
-        client.copy(f"{PATH}/report", sys.stdout.buffer, form="table", **asked)
+        client.copy(f"{PATH}/report", sys.stdout.buffer, form="table", id=done)
         print()
         if out:
             figures = out.with_suffix(".json")
-            client.save(f"{PATH}/report", out, form="html", **asked)
-            client.save(f"{PATH}/report", figures, form="json", **asked)
+            client.save(f"{PATH}/report", out, form="html", id=done)
+            client.save(f"{PATH}/report", figures, form="json", id=done)
             print(f"report: {out}, {figures}")
     if len(done) < len(over):
         sys.exit(1)

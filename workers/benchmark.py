@@ -75,9 +75,8 @@ def _run(lease: Lease, process: Settings) -> None:
         store.verify(row.version)
         with evaluation_engine(process, lease.sessions, store.path(row.version), lease.note) as url:
             asyncio.run(_judge(lease, process, Asked(store, row.version, url, how), missing))
-    with lease.transaction() as session:
-        measured = evaluations.load_run(session, lease.run)
-    lease.complete(figures(measured, measured.seed))
+    measured = evaluations.load_run(lease.sessions, lease.run)
+    lease.complete(figures(measured, measured.load()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,11 @@ def measures(answered: Sequence[Answered]) -> dict[str, Mean]:
     """Named shares; those about winners only where there are comparisons with one."""
     seen = outcomes(answered)
     compared = [one for one in answered if one.item.task == "compare"]
-    sides = [(o, "shorter right" if o.shorter_right else "longer right") for o in seen]
-    balanced = [Credit(o.cluster, side, float(o.correct)) for o, side in sides]
+    balanced = [
+        Credit(o.cluster, "shorter right" if o.shorter_right else "longer right", float(o.correct))
+        for o in seen
+        if o.length != 0  # of two that are equally long, neither is the longer one
+    ]
     found = {
         "right in both orders": [Credit(o.cluster, "", float(o.correct)) for o in seen],
         "right, winner first": [Credit(o.cluster, "", float(o.verdicts[0] == "a")) for o in seen],

@@ -5,7 +5,8 @@ AlpacaEval has them). Rows `{"system", "score"}` are the reference: higher is be
 alone, as Auto-J ranks systems.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +18,18 @@ from judge.benchmarks.items import Answered, Item
 from judge.benchmarks.pairs import instruction
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
-from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, rank_order
+from judge.ranking import (
+    Match,
+    Reward,
+    Score,
+    drawn_means,
+    drawn_strengths,
+    mean_rewards,
+    rank_order,
+    scored,
+)
+
+Array = np.ndarray[Any, Any]
 
 
 def read(rows: Sequence[Row]) -> list[Item]:
@@ -77,9 +89,10 @@ def score(answered: Sequence[Answered], seed: int) -> dict[str, Mean]:
 
 
 def ranking(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
-    """Mean rating and Bradley-Terry strength of each system with intervals, and both ones' correlations.
+    """Mean rating and Bradley-Terry strength of each system with ranks and intervals, and their correlations.
 
-    Strengths are of who is rated higher within each instruction; equal ratings are a tie.
+    Strengths are of who is rated higher within each instruction; equal ratings are a tie. `rank` is by the
+    mean rating.
     """
     names = _names(answered)
     numbers = {name: index for index, name in enumerate(names)}
@@ -88,37 +101,53 @@ def ranking(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
         return {"systems": [], "reference": None}
     means = mean_rewards(rewards, names, seed=seed)
     strengths = _strengths(list(_matches(answered, numbers)), names, seed)
-    ranks = {names[index]: rank for index, rank in rank_order([one.value for one in means])}
+    ranks = _ranks(means)
+    by_strength = _ranks(strengths.scores) if strengths else None
     table = [
         {
             "system": name,
-            "rank": ranks[name],
-            "rating": _cell(means[numbers[name]]),
-            "strength": _cell(strengths[numbers[name]]) if strengths else None,
+            "rank": ranks[index],
+            "rating": _cell(means[index]),
+            "strength": _cell(strengths.scores[index]) if strengths else None,
+            "strength_rank": by_strength[index] if by_strength else None,
         }
-        for name in sorted(names, key=lambda name: (ranks[name], name))
+        for index, name in sorted(enumerate(names), key=lambda one: (ranks[one[0]], one[1]))
     ]
-    return {"systems": table, "reference": _correlations(answered, names, means, strengths, seed)}
+    drawn = drawn_means(rewards, names, draws=_DRAWS, seed=seed)
+    ratings = _Drawn(means, np.column_stack([draws for _, draws in drawn]))
+    return {"systems": table, "reference": _correlations(answered, names, ratings, strengths)}
 
 
-def _strengths(matches: Sequence[Match], names: Sequence[str], seed: int) -> list[Score] | None:
+_DRAWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A score of each system, and the same on instructions drawn again, (draws, systems), if there are."""
+
+    scores: Sequence[Score]
+    draws: Array | None
+
+
+def _strengths(matches: Sequence[Match], names: Sequence[str], seed: int) -> _Drawn | None:
     """None where the systems fall into groups that were never compared with each other."""
     try:
-        return bradley_terry(matches, names, seed=seed)
+        values, draws = drawn_strengths(matches, names, seed=seed)
     except InvalidInput:
         return None
+    return _Drawn(scored(values, draws), draws)
+
+
+def _ranks(scores: Sequence[Score]) -> dict[int, int]:
+    return dict(rank_order([one.value for one in scores]))
 
 
 def _correlations(
-    answered: Sequence[Answered],
-    names: Sequence[str],
-    means: Sequence[Score],
-    strengths: Sequence[Score] | None,
-    seed: int,
+    answered: Sequence[Answered], names: Sequence[str], ratings: _Drawn, strengths: _Drawn | None
 ) -> dict[str, Any] | None:
     """With the reference's scores, over the systems that it has; None for fewer than three.
 
-    Intervals are those of the mean ratings, by a bootstrap over instructions with the same systems.
+    Intervals are by a bootstrap over instructions with the same systems.
     """
     # Imported here, as in `arithmetic`.
     from scipy.stats import pearsonr, spearmanr
@@ -128,7 +157,6 @@ def _correlations(
     if len(kept) < 3:
         return None
     gold = [reference[names[index]] for index in kept]
-    drawn = _drawn_means(answered, names, seed)[:, kept]
     found: dict[str, Any] = {"systems": len(kept)}
     for label, correlation in (("spearman", spearmanr), ("pearson", pearsonr)):
 
@@ -137,39 +165,23 @@ def _correlations(
             several = len(set(map(float, values))) > 1 and len(set(gold)) > 1
             return float(correlation(gold, values).statistic) if several else float("nan")
 
-        known = [value for value in map(of, drawn) if value == value]
-        low, high = np.quantile(known, [0.025, 0.975]) if known else (None, None)
         found[label] = {
-            "rating": _rounded(of([means[i].value for i in kept])),
-            "low": _rounded(low),
-            "high": _rounded(high),
-            "strength": _rounded(of([strengths[i].value for i in kept])) if strengths else None,
+            "rating": _correlated(of, ratings, kept),
+            "strength": _correlated(of, strengths, kept) if strengths else None,
         }
     return found
 
 
+def _correlated(of: Callable[[Any], float], drawn: _Drawn, kept: Sequence[int]) -> dict[str, float | None]:
+    draws = () if drawn.draws is None else drawn.draws[:, kept]
+    known = [value for value in map(of, draws) if value == value]
+    low, high = np.quantile(known, [0.025, 0.975]) if known else (None, None)
+    value = of([drawn.scores[index].value for index in kept])
+    return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None or value != value else round(float(value), 4)
-
-
-_DRAWS = 500
-
-
-def _drawn_means(answered: Sequence[Answered], names: Sequence[str], seed: int) -> np.ndarray[Any, Any]:
-    """(draws, systems) mean ratings; instructions are drawn as clusters."""
-    from judge.statistics import cluster_draws
-
-    clusters = sorted({one.item.cluster for one in answered})
-    sums, counts = np.zeros((len(clusters), len(names))), np.zeros((len(clusters), len(names)))
-    for one in answered:
-        for name, value in _rated(one):
-            at = clusters.index(one.item.cluster), names.index(name)
-            sums[at] += value
-            counts[at] += 1
-    draws = cluster_draws(len(clusters), seed)[:_DRAWS]
-    with np.errstate(invalid="ignore"):
-        drawn = (draws @ sums) / (draws @ counts)
-    return np.asarray(drawn[~np.isnan(drawn).any(axis=1)])
 
 
 def _names(answered: Sequence[Answered]) -> list[str]:

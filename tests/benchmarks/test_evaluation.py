@@ -55,9 +55,9 @@ def test_one_command_makes_the_table_and_again_asks_nothing(place, monkeypatch, 
     printed = capsys.readouterr().out
     assert [(found["name"], found["mode"]) for found in first["sets"]] == [
         ("pairs_one", "direct"), ("pairs_two", "direct"),
-        ("pairs_one", "reasoning"), ("pairs_two", "reasoning"),
+        ("pairs_one", "reasoning, 64 tokens"), ("pairs_two", "reasoning, 64 tokens"),
     ]  # fmt: skip
-    assert "| pairs_two | reasoning | 9 |" in printed
+    assert "| pairs_two | reasoning, 64 tokens | 9 |" in printed
     assert [run["origin"] for run in first["sets"][0]["runs"]] == ["version 0", "version 1"]
     # Judged by weights of their own: both orders of 2 sets of 9 pairs, in 2 modes, by 2 versions.
     assert server.script.reloads == versions
@@ -67,6 +67,9 @@ def test_one_command_makes_the_table_and_again_asks_nothing(place, monkeypatch, 
     assert again["digest"] == first["digest"]
     answers = folder / "report.answers.jsonl"
     answers.write_text("\n".join(answers.read_text().splitlines()[:-1]) + '\n{"key": "cut off')
+    assert run(place, monkeypatch)["digest"] == first["digest"]
+    assert server.script.requests == asked + 2
+    # What was written behind the torn line is not lost with it.
     assert run(place, monkeypatch)["digest"] == first["digest"]
     assert server.script.requests == asked + 2
 
@@ -79,4 +82,29 @@ def test_a_limit_draws_from_what_is_known_already(place, monkeypatch):
     few = run(place, monkeypatch, "--modes", "direct", "--limit", "4")
 
     assert [found["items"] for found in few["sets"]] == [4, 4]
+    assert server.script.requests == asked
+
+
+def test_an_item_that_was_changed_under_its_id_is_asked_about_anew(place, monkeypatch):
+    folder, _, server = place
+    run(place, monkeypatch, "--modes", "direct")
+    asked, file = server.script.requests, folder / "pairs_one.jsonl"
+
+    file.write_text(file.read_text().replace('"instruction": "Q3"', '"instruction": "Another one."'))
+    run(place, monkeypatch, "--modes", "direct")
+
+    # Both orders of one pair, by two versions.
+    assert server.script.requests == asked + 4
+
+
+def test_answers_of_former_runs_without_digests_still_count(place, monkeypatch):
+    folder, _, server = place
+    run(place, monkeypatch, "--modes", "direct")
+    asked, answers = server.script.requests, folder / "report.answers.jsonl"
+
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    former = [{name: value for name, value in row.items() if name != "digest"} for row in rows]
+    answers.write_text("".join(json.dumps(row) + "\n" for row in former))
+    run(place, monkeypatch, "--modes", "direct")
+
     assert server.script.requests == asked

@@ -71,3 +71,7 @@ def test_speed_prints_both_ratios(world, pairs, capsys):
     *_, first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("together / vLLM:")
     assert float(second.split()[-1]) > 0
+
+
+def test_the_median_of_an_even_number_of_ratios_is_between_the_middle_two():
+    assert rewards.ratio([1.0, 2.0, 3.0, 8.0], [1.0, 1.0, 1.0, 1.0]) == 2.5

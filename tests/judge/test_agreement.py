@@ -74,6 +74,41 @@ def test_alpha_without_gaps_is_fleiss_kappa_of_statsmodels_corrected_for_the_sam
     )
 
 
+GAPS = st.lists(st.lists(st.sampled_from((*ANSWERS, None)), min_size=4, max_size=4), min_size=4, max_size=40)
+
+
+@settings(deadline=None, max_examples=30)  # a bootstrap each
+@given(GAPS)
+def test_alpha_with_missing_answers_is_that_of_the_library(rows):
+    library = pytest.importorskip("krippendorff")
+    items = [
+        Rated(str(n), {str(r): answer for r, answer in enumerate(row) if answer})
+        for n, row in enumerate(rows)
+    ]
+    compared = {answer for item in items if len(item.answers) > 1 for answer in item.answers.values()}
+    if len(compared) < 2:
+        assert krippendorff(items).chance_corrected is None
+        return
+    numbers = np.array([[ANSWERS.index(a) if a else np.nan for a in row] for row in rows]).T
+
+    expected = library.alpha(numbers, level_of_measurement="nominal", value_domain=range(len(ANSWERS)))
+
+    assert krippendorff(items).chance_corrected.value == pytest.approx(expected, abs=1e-9)
+
+
+def test_alpha_with_missing_answers_is_that_of_the_coincidences_counted_by_hand():
+    # Four people; what one of them alone has answered (item 4) pairs with nothing.
+    items = rated("aab.b", "aab..", "abb..", ".bb..")
+    # Coincidences: item 0 has 3 answers a: aa 3. Item 1, aabb: aa 2/3, bb 2/3, ab and ba 4/3 each.
+    # Item 2, bbbb: bb 4; item 3 has none. Marginals: a 3 + 2/3 + 4/3 = 5, b 2/3 + 4 + 4/3 = 6, total 11.
+    observed, expected = (2 * 4 / 3) / 11, 2 * 5 * 6 / (11 * 10)
+
+    found = krippendorff(items)
+
+    assert found.items == 3
+    assert found.chance_corrected.value == pytest.approx(1 - observed / expected)
+
+
 def test_items_that_only_one_has_answered_do_not_count():
     items = [*rated("ab", "ab"), Rated("2", {"rater 0": "b"}), Rated("3", {})]
 

@@ -100,3 +100,36 @@ def test_too_few_labels_are_refused():
 
     with pytest.raises(InvalidInput, match=f"at least {FEWEST}"):
         mean(points)
+
+
+def simulate_pairs(pairs=5):
+    """Coverage where each instruction has several pairs that are right or wrong together."""
+    rng = np.random.default_rng(21)
+    covered, wide = 0, 0
+    for _ in range(300):
+        points, apart = [], []
+        for instruction in range(240):
+            confidence = rng.beta(3, 1)
+            right = float(rng.random() < confidence)
+            for _ in range(pairs):
+                label = right if instruction < 60 else None
+                points.append(Point(float(confidence), label, cluster=str(instruction)))
+                apart.append(Point(float(confidence), label))
+        found, naive = mean(points), mean(apart)
+        covered += found.low <= ACCURACY <= found.high
+        wide += naive.low <= ACCURACY <= naive.high
+    return covered / 300, wide / 300
+
+
+def test_several_pairs_of_one_instruction_are_no_more_evidence_than_one():
+    clustered, apart = simulate_pairs()
+
+    assert 0.92 <= clustered <= 0.98
+    assert apart < 0.8
+
+
+def test_labels_of_many_pairs_of_few_instructions_are_too_few():
+    points = [Point(0.5, 1.0, cluster=str(n % 10)) for n in range(300)]
+
+    with pytest.raises(InvalidInput, match="labels of 10 instructions"):
+        mean(points)

@@ -1,6 +1,10 @@
 """The report: what it says, that it says it again, and that nothing in it runs."""
 
+import gc
 import json
+import weakref
+from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -36,9 +40,9 @@ def answered(number, right, *, evil="", seconds=0.1):
     )
 
 
-def run(version, rights, *, evil="", origin="seed", name="mine", seconds=0.1, mode="direct"):
+def run(version, rights, *, evil="", origin="seed", name="mine", seconds=0.1, mode="direct", seed=0):
     answers = [answered(number, right, evil=evil, seconds=seconds) for number, right in enumerate(rights)]
-    return Run(version, origin + evil, "pairs", name, mode, f"digest of {name}", 0, answers)
+    return Run(version, origin + evil, "pairs", name, mode, f"digest of {name}", seed, lambda: answers)
 
 
 BEFORE = [n % 2 == 0 for n in range(40)]
@@ -83,13 +87,14 @@ def test_versions_are_put_side_by_side_with_their_difference():
 
 
 def test_the_same_answers_give_the_same_report_whatever_time_they_took():
-    quick = build([run("a" * 16, BEFORE), run("b" * 16, AFTER)], seed=3)
-    slow = build([run("a" * 16, BEFORE, seconds=9.0), run("b" * 16, AFTER)], seed=3)
+    quick = build([run("a" * 16, BEFORE, seed=3), run("b" * 16, AFTER, seed=3)])
+    slow = build([run("a" * 16, BEFORE, seconds=9.0, seed=3), run("b" * 16, AFTER, seed=3)])
 
     assert quick["digest"] == slow["digest"]
     assert quick["sets"][0]["runs"][0]["timing"] != slow["sets"][0]["runs"][0]["timing"]
-    assert page(quick) == page(build([run("a" * 16, BEFORE), run("b" * 16, AFTER)], seed=3))
-    assert build([run("a" * 16, BEFORE), run("b" * 16, AFTER)], seed=4)["digest"] != quick["digest"]
+    assert page(quick) == page(build([run("a" * 16, BEFORE, seed=3), run("b" * 16, AFTER, seed=3)]))
+    other = build([run("a" * 16, BEFORE, seed=4), run("b" * 16, AFTER, seed=4)])
+    assert other["digest"] != quick["digest"]
 
 
 def test_modes_and_sets_are_kept_apart():
@@ -104,6 +109,63 @@ def test_modes_and_sets_are_kept_apart():
     assert [(one["name"], one["mode"], len(one["runs"])) for one in report["sets"]] == [
         ("mine", "direct", 1), ("mine", "reasoning", 1), ("other", "direct", 1),
     ]  # fmt: skip
+
+
+def test_what_one_version_answered_twice_is_kept_apart():
+    version, other = "a" * 16, "b" * 16
+    report = build(
+        [
+            run(version, BEFORE), run(other, AFTER), run(version, AFTER, seed=5),
+            run(version, AFTER), run(other, BEFORE, seed=5),
+        ]
+    )  # fmt: skip
+
+    assert [(one["mode"], [own["version"][0] for own in one["runs"]]) for one in report["sets"]] == [
+        ("direct, seed 0", ["a", "b"]), ("direct, seed 5", ["a", "b"]), ("direct, seed 0 (2)", ["a"]),
+    ]  # fmt: skip
+    assert [line.split("|")[2].strip() for line in table(report).splitlines()[2:]] == [
+        "direct, seed 0", "direct, seed 5", "direct, seed 0 (2)",
+    ]  # fmt: skip
+    assert "direct, seed 0 (2)" in page(report)
+
+
+def test_placement_and_intervals_are_by_the_evaluations_own_seed():
+    """RewardBench shows one order, which the seed places: the score is that of the evaluation itself."""
+    item = [
+        Item(f"i{n}", "hep-go", Instruction.of(f"Q{n}"), ("good", "bad"), "a", facts={"count": 1})
+        for n in range(64)
+    ]
+    answers = [Answered(one, Judged(one.id, ("a", "b"), "tie", 0.5)) for one in item]
+    one = Run("a" * 16, "seed", "rewardbench", "mine", "direct", "digest", 7, lambda: answers)
+    assert figures(replace(one, seed=0), answers)["scores"] != figures(one, answers)["scores"]
+
+    (found,) = build([one])["sets"]
+
+    assert found["runs"][0]["scores"] == figures(one, answers)["scores"]
+
+
+def test_of_many_evaluations_no_more_than_two_are_read_at_a_time():
+    alive = weakref.WeakSet()
+    most = 0
+
+    class Answers(list):
+        __hash__ = object.__hash__
+
+    def load(right):
+        nonlocal most
+        gc.collect()
+        made = Answers(answered(number, right) for number in range(6))
+        alive.add(made)
+        most = max(most, len(alive))
+        return made
+
+    runs = [
+        Run(f"{n:016}", "seed", "pairs", f"set {n % 2}", "direct", f"{n % 2}", 0, partial(load, n % 3 == 0))
+        for n in range(12)
+    ]
+
+    assert len(build(runs)["sets"]) == 2
+    assert most == 2
 
 
 def test_texts_from_outside_stay_texts():
@@ -130,7 +192,9 @@ def test_the_page_needs_nothing_from_elsewhere():
 
 
 def test_figures_of_one_run_hold_scores_measures_calibration_and_costs():
-    found = figures(run("a" * 16, BEFORE), 0)
+    one = run("a" * 16, BEFORE)
+
+    found = figures(one, one.load())
 
     assert found["items"] == 40
     assert found["headline"] in found["scores"]

@@ -433,6 +433,40 @@ def test_accuracy_comes_from_the_random_sample_alone_and_all_its_verdicts(sessio
         review_figures.accuracy(seen(sessions)[:20], "v1")
 
 
+def test_what_everybody_skipped_is_left_out_of_the_accuracy_and_counted(sessions):
+    offers = [
+        offer(n, 1.0, answers=(("ann", "skip" if n < 40 else "a"),) if n < 90 else (),
+              judged=(Judged("v1", "a", 0.1 if n < 40 else 0.9),))
+        for n in range(150)
+    ]  # fmt: skip
+    add(sessions, *offers)
+
+    found = review_figures.accuracy(seen(sessions, sample=True), "v1")
+
+    assert (found["items"], found["labeled"], found["undecidable"]) == (110, 50, 40)
+    assert found["accuracy"][0] == 1.0
+
+
+def test_pairs_of_one_instruction_widen_the_interval_of_the_accuracy(sessions):
+    def pair(n, instruction):
+        right = instruction % 4 > 0
+        one = Comparison(Instruction.of(f"Question {instruction}?"), f"yes {n}", f"no {n}")
+        judged = (Judged("v1", "a", 0.5),)
+        return Offer(one, "given", 1.0, 0.5, answers=(("ann", "a" if right else "b"),), judged=judged)
+
+    add(sessions, *(pair(n, n // 4) for n in range(160)), tenant="together")
+    add(sessions, *(pair(n + 1000, n) for n in range(160)), tenant="apart")
+
+    with sessions() as session:
+        together, apart = (
+            review_figures.accuracy(review_figures.seen(session, tenant, sample=True), "v1")["accuracy"]
+            for tenant in ("together", "apart")
+        )
+
+    assert together[0] == apart[0] == 0.75
+    assert together[2] - together[1] > 1.8 * (apart[2] - apart[1])
+
+
 def test_what_is_written_can_be_read_again(sessions):
     answers = (("ann", "a"), ("bob", "both_bad"), ("eve", "a"))
     add(sessions, offer(0, 0.25, name="mine", answers=answers, judged=(Judged("v1", "tie", 0.5),)))

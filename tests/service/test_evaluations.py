@@ -10,6 +10,7 @@ from judge import evaluations, queue
 from judge.benchmarks.items import Item, Judged, to_lines
 from judge.comparison import Instruction
 from judge.tables import AuditEntry, BenchmarkRunRow
+from service.routes import evaluations as evaluations_route
 
 ITEMS = [Item(f"i{n}", "s", Instruction.of(f"Question {n} <script>"), ("good", "bad"), "a") for n in range(6)]
 QUERY = {"version": "champion", "benchmark": "pairs", "name": "mine"}
@@ -141,6 +142,33 @@ def test_the_report_puts_versions_side_by_side(world):
         "| mine | direct | 6 | right in both orders |" in world.http.get(path, params={"form": "table"}).text
     )
     assert world.http.get(path, params={"id": 99}).status_code == 404
+
+
+def test_without_ids_the_newest_are_reported_oldest_first(world, monkeypatch):
+    monkeypatch.setattr(evaluations_route, "_MOST_REPORTED", 2)
+    numbers = [post(world, name=f"set {n}", seed=n).json()["id"] for n in range(3)]
+    for number in numbers:
+        answer_all(world, number, 3)
+
+    found = world.http.get("/admin/evaluations/report", params={"form": "json"}).json()
+
+    assert [one["seed"] for one in found["sets"]] == [1, 2]
+    too_many = [("id", number) for number in range(51)]
+    assert world.http.get("/admin/evaluations/report", params=too_many).status_code == 422
+
+
+def test_runs_of_one_version_with_other_seeds_or_longer_rationales_are_told_apart(world):
+    asked = ({}, {"seed": 4}, {"rationale_tokens": 2048})
+    for query in asked:
+        answer_all(world, post(world, mode="reasoning", **query).json()["id"], 3)
+
+    found = world.http.get("/admin/evaluations/report", params={"form": "json"}).json()
+
+    assert [(one["mode"], one["seed"]) for one in found["sets"]] == [
+        ("reasoning, 512 tokens, seed 0", 0),
+        ("reasoning, 512 tokens, seed 4", 4),
+        ("reasoning, 2048 tokens, seed 0", 0),
+    ]
 
 
 def test_the_queue_may_be_down(world, monkeypatch):

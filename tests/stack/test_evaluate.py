@@ -32,7 +32,7 @@ class Served:
             answers = [Answered(item, Judged(item.id, ("a", "a"), "a", 0.6)) for item in items]
             name = query["name"]
             self.runs.append(
-                Run(query["version"], "seed", query["benchmark"], name, "direct", name, 0, answers)
+                Run(query["version"], "seed", query["benchmark"], name, "direct", name, 0, lambda: answers)
             )
             return JSONResponse(self.state(len(self.runs), "queued"), 202)
         if path.endswith("/report"):
@@ -63,7 +63,7 @@ def test_versions_are_evaluated_on_every_set_and_reported(tmp_path):
     with gateway(served) as url:
         done = run(
             "evaluate", "--benchmark", "pairs", "--version", "v1", "--version", "v2", "--data", files[0],
-            "--data", files[1], "--seed", "3", "--report", str(out), "--url", url,
+            "--data", files[1], "--seed", "3", "--rationale-tokens", "2048", "--report", str(out), "--url", url,
         )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
@@ -71,6 +71,7 @@ def test_versions_are_evaluated_on_every_set_and_reported(tmp_path):
     assert [(query["name"], query["version"], query["seed"]) for query in started] == [
         ("one", "v1", "3"), ("one", "v2", "3"), ("two", "v1", "3"), ("two", "v2", "3"),
     ]  # fmt: skip
+    assert {query["rationale_tokens"] for query in started} == {"2048"}
     assert "evaluation 4 done: v2 on two" in done.stdout
     assert "| one | direct | 4 | right in both orders | 1.000 [1.000, 1.000] |" in done.stdout
     assert out.read_text().startswith("<!doctype html>")

@@ -1,15 +1,23 @@
 """Evaluations as jobs: each item is judged once, by the version that was asked for, whatever happens."""
 
+import math
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 from sqlalchemy import func, select, update
 
 from judge import evaluations, queue, report
-from judge.benchmarks.items import Item
+from judge.benchmarks.items import Item, Judged
 from judge.comparison import Instruction
 from judge.errors import Conflict, InvalidInput, NotFound
 from judge.evaluations import EvaluationSettings, Lease
 from judge.protected import closest
+from judge.scoring import NOT_FINITE
 from judge.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow
+from stack.spawn import CODE
 from tests.versions import register
 from workers import benchmark
 from workers.batches import in_portions
@@ -74,8 +82,7 @@ def test_the_same_evaluation_gives_the_same_report(loop, other):
         runs = [submit(loop, version) for version in (loop.version, other)]
         for run in runs:
             run_evaluation(run)
-        with loop.sessions() as session:
-            built = report.build([evaluations.load_run(session, run) for run in runs])
+        built = report.build([evaluations.load_run(loop.sessions, run) for run in runs])
         with loop.sessions.begin() as session:
             for run in session.scalars(select(BenchmarkRunRow)):
                 session.delete(run)
@@ -130,6 +137,70 @@ def test_after_its_last_attempt_it_has_failed_and_asking_again_goes_on(loop, mon
     assert submit(loop) == run
     run_evaluation(run)
     assert row(loop, run).status == "done"
+
+
+def test_an_evaluation_that_kills_its_workers_is_not_begun_for_ever(loop):
+    """Real worker processes, killed before the first answer; the queue would ask for it again each time."""
+    run = submit(loop)
+    loop.evaluation.script.delay_s = 30
+    code = f"from workers.benchmark import run_evaluation; run_evaluation({run})"
+    for _ in range(evaluations.MAX_ATTEMPTS):
+        asked = loop.evaluation.script.requests
+        with subprocess.Popen([sys.executable, "-c", code], cwd=CODE) as worker:
+            while loop.evaluation.script.requests == asked:
+                assert worker.poll() is None
+                time.sleep(0.02)
+            worker.send_signal(signal.SIGKILL)
+        expire(loop)
+        assert row(loop, run).status == "running"
+    asked = loop.evaluation.script.requests
+
+    run_evaluation(run)
+
+    assert (row(loop, run).status, row(loop, run).done) == ("failed", 0)
+    assert "killed again and again" in row(loop, run).error
+    assert loop.evaluation.script.requests == asked
+    with loop.sessions.begin() as session:
+        assert evaluations.claim_due(session) == []
+
+
+def expire(loop):
+    with loop.sessions.begin() as session:
+        session.execute(update(BenchmarkRunRow).values(lease_until=func.now()))
+
+
+def test_an_evaluation_that_gets_on_may_lose_its_worker_however_often(loop):
+    run = submit(loop)
+    for ordinal, item in enumerate(items(3 * evaluations.MAX_ATTEMPTS)):
+        lease = Lease.take(loop.sessions, run)
+        lease.write([(ordinal, Judged(item.id, ("a", "a"), "a", 0.9))])
+        expire(loop)
+
+    run_evaluation(run)
+
+    assert (row(loop, run).status, row(loop, run).done) == ("done", 12)
+
+
+def test_probabilities_that_are_not_finite_are_invalid_answers(loop):
+    loop.evaluation.script.margin = lambda prompt, _: math.nan if "of the kind 3." in prompt else 2.0
+    given = [
+        Item(f"Math-{n}", "Math", Instruction.of(f"Question of the kind {n}."), tuple("abcd"), None, "rate",
+             {"correct": 1, "id": str(n)})
+        for n in (3, 4)
+    ]  # fmt: skip
+    compared, ratings = submit(loop), submit(loop, given=given, name="rewardbench2")
+
+    run_evaluation(compared)
+    run_evaluation(ratings)
+
+    invalid = [one for one in answers(loop, compared) if "invalid" in one.judged.verdicts]
+    assert [one.item.id for one in invalid] == ["item-3"]
+    assert (invalid[0].judged.verdict, invalid[0].judged.verdicts) == ("invalid", ("invalid", "invalid"))
+    assert (invalid[0].judged.probability_a, invalid[0].judged.reason) == (None, NOT_FINITE)
+    assert row(loop, compared).figures["measures"]["invalid"]["value"] == pytest.approx(1 / 12, abs=1e-4)
+    broken, whole = answers(loop, ratings)
+    assert (broken.judged.scores, broken.judged.reason) == ((None,) * 4, NOT_FINITE)
+    assert whole.judged.scores == (2.0,) * 4
 
 
 def test_a_cancelled_evaluation_keeps_what_it_has_and_goes_on_when_asked_again(loop, monkeypatch):

@@ -41,6 +41,20 @@ def test_accuracy_is_told_by_place_and_by_length():
     assert found["invalid"] == pytest.approx(1 / 12, abs=1e-6)
 
 
+def test_of_two_that_are_equally_long_neither_is_the_longer_one():
+    by_length = [
+        compared(1, ("a", "a"), label="a", responses=(LONG, SHORT)),
+        compared(2, ("b", "b"), label="b", responses=(LONG, SHORT)),
+    ]
+    even = [compared(3, ("b", "b"), label="a", responses=("same", "long"))]
+
+    found = values(measures(by_length + even))
+
+    assert found["right in both orders"] == pytest.approx(2 / 3, abs=1e-6)
+    assert found["right, longer is right"] == found["right, length-balanced"] == 1.0
+    assert "right, length-balanced" not in values(measures(even))
+
+
 def test_ratings_that_could_not_be_had_are_told_apart():
     assert values(measures([rated(1, [1.0, None]), rated(2, [])]))["invalid"] == 0.75
 

@@ -214,10 +214,44 @@ def test_systems_are_ranked_by_mean_rating_and_strength_and_compared_with_the_re
         row["rating"]["low"] <= row["rating"]["value"] <= row["rating"]["high"] for row in found["systems"]
     )
     assert found["systems"][0]["strength"]["value"] > found["systems"][1]["strength"]["value"] > 0
-    assert found["reference"]["spearman"]["rating"] == 1.0
-    assert found["reference"]["pearson"]["rating"] > 0.9
-    assert found["reference"]["spearman"]["low"] <= 1.0
+    assert [row["strength_rank"] for row in found["systems"]] == [1, 2, 3]
+    for kind in ("rating", "strength"):
+        spearman, pearson = found["reference"]["spearman"][kind], found["reference"]["pearson"][kind]
+        assert spearman["value"] == 1.0
+        assert spearman["low"] <= 1.0
+        assert pearson["low"] < pearson["value"] < pearson["high"]
     assert found == systems.ranking(answered, seed=0)
+
+
+def test_ranks_by_rating_and_by_strength_may_differ():
+    # `steady` is rated higher two times of three; `brilliant` is far ahead in the third.
+    answered = [
+        rated(n, [10.0 if n % 3 == 0 else 4.0, 5.0], systems=["brilliant", "steady"], reference={})
+        for n in range(30)
+    ]
+
+    found = systems.ranking(answered, seed=0)
+
+    assert [(row["system"], row["rank"], row["strength_rank"]) for row in found["systems"]] == [
+        ("brilliant", 1, 2),
+        ("steady", 2, 1),
+    ]
+
+
+def test_a_system_that_answered_little_takes_nothing_from_the_intervals_of_the_others():
+    scores = {"a": 3.0, "b": 2.0, "c": 1.0}
+
+    def judged(with_rare):
+        # One instruction of forty was answered by `rare`, which has no reference.
+        for n in range(40):
+            mine = {"a": 5.0 + n % 4, "b": 5.0 + n % 3, "c": 4.0 + n % 5}
+            mine |= {"rare": 9.0} if with_rare and n == 7 else {}
+            yield rated(n, list(mine.values()), systems=list(mine), reference=scores)
+
+    alone, beside = (systems.ranking(list(judged(rare)), seed=0)["reference"] for rare in (False, True))
+
+    assert beside["spearman"]["rating"] == alone["spearman"]["rating"]
+    assert beside["pearson"]["rating"] == alone["pearson"]["rating"]
 
 
 def test_what_cannot_be_known_is_null_and_no_error():
@@ -231,7 +265,7 @@ def test_what_cannot_be_known_is_null_and_no_error():
     assert systems.ranking(unrated, 0) == {"systems": [], "reference": None}
     found = systems.ranking(apart, 0)
     assert [row["strength"] for row in found["systems"]] == [None] * 4
-    assert found["reference"]["spearman"]["rating"] is None  # the reference does not tell them apart
+    assert found["reference"]["spearman"]["rating"]["value"] is None  # the reference does not tell them apart
     part = rewardbench.score([compared(1, ("a", "a"), subset="hep-go")], 0)
     text = json.dumps({name: mean.estimate().to_json() for name, mean in part.items()}, allow_nan=False)
     assert json.loads(text)["Safety, released weights"]["value"] is None
