@@ -2,8 +2,8 @@
 
 Answers are names without an order. Every figure is a function of sums over items, so that an interval comes
 from drawing items again (bootstrap over instructions, since what was said about one instruction is not
-independent). Krippendorff's alpha is computed here and not by a library for that reason alone; the tests compare
-it with the library `krippendorff`.
+independent). Krippendorff's alpha is computed here and not by a library for that reason alone; the tests
+compare it with the library `krippendorff`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -73,10 +73,14 @@ DEFAULT = Options()
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """One completion of the judge about a prompt, closed with its final field."""
+    """One completion of the judge about a prompt, closed with its final field.
+
+    `finished` is False where what the model wrote by itself was cut off at the longest it may be.
+    """
 
     text: str
     usage: Usage
+    finished: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +268,8 @@ class Judge:
         end = f"{template.ending}{closing.text}]]"
         if on_text:
             on_text(end)
-        return Judgment(f"{text}{end}", completion.usage + closing.usage + Usage(retries=1))
+        usage = completion.usage + closing.usage + Usage(retries=1)
+        return Judgment(f"{text}{end}", usage, completion.finished)
 
     async def _read_all(self, template: Template, prompts: Sequence[Prompt], options: Options) -> Reads:
         labels = [self.assembler.encoder.label(label) for label in template.labels]

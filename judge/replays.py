@@ -16,6 +16,14 @@ from judge.tables import RewardAnswerRow
 KEPT = timedelta(hours=24)
 
 
+def key_of(key: str, version: str | None) -> str:
+    """What an answer is kept under: a caller's key, and the version that the call is bound to, if it is.
+
+    So a run that is pinned again under its old name, to another version, is never given the former one's.
+    """
+    return f"{version} {key}" if version else key
+
+
 def find(session: Session, tenant: str, key: str, body_sha256: str) -> str | None:
     """The answer (JSON) that was given under a key, or None.
 

@@ -69,11 +69,12 @@ class RewardItem:
 
 @dataclass(frozen=True, slots=True)
 class CriterionReward:
-    """The reward by one criterion alone."""
+    """The reward by one criterion alone; `log_odds` is what it was made of, where it was not a rating."""
 
     name: str
     weight: float
     reward: float
+    log_odds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ def relative_to_group(
     """Each reward against the mean log-odds of the other members of its group.
 
     A group are the items of equal `group`, or of equal instruction where they name none. Members without a
-    reward, or without an answer, count for nothing; where no other is left, there is no reward.
+    reward, or without an answer, count for nothing; where no other is left, there is no reward. With criteria
+    each one's reward is against the others' by the same criterion, and the reward the weighted mean of these.
     """
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
@@ -165,12 +167,25 @@ def _group(item: RewardItem) -> Hashable:
 def _relative(judge: Judge, one: Reward, others: Sequence[Reward], wish: Wish) -> Reward:
     if one.log_odds is None:
         return one
-    known = [other.log_odds for other in others if other.log_odds is not None]
+    known = [other.log_odds for other in others]
     if not known:
         reason = "the group has no other response with a reward to compare with"
         return replace(one, reward=None, share=None, log_odds=None, reason=reason)
-    odds = _bounded(one.log_odds - sum(known) / len(known))
-    return _of_odds(judge, replace(one, log_odds=odds), wish)
+    if not wish.criteria:
+        return _of_odds(judge, replace(one, log_odds=_against(one.log_odds, known)), wish)
+    parts = []
+    for place, own in enumerate(one.criteria):
+        theirs = [other.criteria[place].log_odds for other in others]
+        odds = _against(own.log_odds, theirs)
+        parts.append(_of_odds(judge, Reward(None, log_odds=odds), wish))
+    return replace(_combined(wish, parts), truncated=one.truncated, usage=one.usage)
+
+
+def _against(own: float | None, theirs: Sequence[float | None]) -> float:
+    known = [odds for odds in theirs if odds is not None]
+    assert own is not None
+    assert known
+    return _bounded(own - sum(known) / len(known))
 
 
 async def _one(judge: Judge, item: RewardItem, wish: Wish, options: Options) -> Reward:
@@ -235,7 +250,7 @@ def _combined(wish: Wish, ones: Sequence[Reward]) -> Reward:
         truncated=any(one.truncated for one in ones),
         usage=usage,
         criteria=tuple(
-            CriterionReward(criterion.name, criterion.weight, one.reward)
+            CriterionReward(criterion.name, criterion.weight, one.reward, one.log_odds)
             for (criterion, _), one in zip(wish.criteria, ones, strict=True)
             if one.reward is not None
         ),

@@ -110,6 +110,9 @@ class Settings(BaseSettings):
         None, description="folder of a scenario classifier trained on your own data; default: the built-in"
     )
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="largest accepted request body")
+    max_reward_bytes: int = Field(
+        64 * 2**20, ge=1024, description="largest accepted body of /reward and of the trainers' dialects"
+    )
     max_batch_bytes: int = Field(256 * 2**20, ge=1024, description="largest accepted file of a batch")
     batch_concurrency: int = Field(
         16, ge=1, description="lines of batches that one gateway judges at a time, beside what is asked live"

@@ -5,9 +5,14 @@ response after it, control tokens spelled out. The judge wants the turns. The us
 by their headers (ChatML, Llama 3, Gemma, Zephyr and Phi, Mistral and Llama 2, DeepSeek); a prompt under none
 of them is an instruction as it stands.
 
-Where the prompt is given beside the whole text, the response is what follows it, whatever it holds. Without
-it the last assistant's turn is taken, and a response that spells out a template's headers can pass a part of
-itself for the instruction; `single_turn` takes everything after the first assistant's header instead.
+Where the prompt is given beside the whole text, the instruction is the prompt's and the response is what
+follows it, whatever it holds. What a tokenizer makes of a prompt on its way through token ids is borne with: a
+beginning that was cut off, a token of its own at the beginning, spaces that were taken away or put in. A text
+that goes on from no such prompt is refused: to guess where its response begins would let a policy choose.
+
+Without a prompt the last assistant's turn is taken, and a response that spells out a template's headers can
+pass a part of itself for the instruction; `single_turn` takes everything after the first assistant's header
+instead.
 """
 
 import re
@@ -37,6 +42,11 @@ _ROLES: dict[str, Role] = {
 }  # fmt: skip
 
 
+_WORD = re.compile(r"\S+")
+# Of a prompt whose beginning was cut off: fewer characters (spaces not counted) may be met by chance.
+_SURE = 24
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """An instruction and the response to it."""
@@ -49,16 +59,15 @@ def split(text: str, prompt: str | None, field: str, *, single_turn: bool = Fals
     """Take apart a whole text, with the prompt that it begins with where that is known.
 
     Raises:
-        InvalidInput: names `field`: the text begins otherwise and is under no known chat template, or there
-            is no user's turn.
+        InvalidInput: names `field`: the text does not go on from its prompt, or, without one, is under no
+            known chat template; or there is no user's turn.
     """
-    if prompt is not None and text.startswith(prompt):
-        turns = _turns(prompt)
+    if prompt is not None:
+        turns, rest = _turns(prompt), _after(prompt, text, field)
         begun = turns.pop().content if turns[-1].role == "assistant" else ""
-        return Exchange(_instruction(turns, field), clean(begun + text[len(prompt) :]))
+        return Exchange(_instruction(turns, field), clean(begun + rest))
     if not any(header.search(text) for header in _HEADERS):
-        reason = "does not begin with its prompt, and is under no chat template that is known"
-        raise InvalidInput(Fault(field, reason))
+        raise InvalidInput(Fault(field, "is under no chat template that is known, and has no prompt"))
     turns = _turns(text, single_turn=single_turn)
     if turns[-1].role != "assistant":
         raise InvalidInput(Fault(field, "ends without an assistant's turn"))
@@ -82,6 +91,46 @@ def clean(response: str) -> str:
     """
     sound = response.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     return _END.sub("", sound).strip()
+
+
+def _after(prompt: str, text: str, field: str) -> str:
+    """What follows the prompt, or as much of its end as the text begins with; spaces make no difference."""
+    if text.startswith(prompt):
+        return text[len(prompt) :]
+    begun = _BEGIN.match(text)
+    start = begun.end() if begun else 0
+    wanted, found = _squeezed(_BEGIN.sub("", prompt)), _squeezed(text[start:])
+    shared = _overlap(wanted, found)
+    if shared < min(len(wanted), _SURE):
+        raise InvalidInput(Fault(field, "begins neither with its prompt nor with the end of it"))
+    return text[_place(text, start, shared) :]
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def _overlap(prompt: str, text: str) -> int:
+    """The length of the longest end of the prompt that the text begins with; 0 if it is not sure."""
+    if text.startswith(prompt):
+        return len(prompt)
+    head = text[:_SURE]
+    cut = prompt.find(head) if len(head) == _SURE else -1
+    while cut >= 0:
+        if text.startswith(prompt[cut:]):
+            return len(prompt) - cut
+        cut = prompt.find(head, cut + 1)
+    return 0
+
+
+def _place(text: str, start: int, count: int) -> int:
+    """The index behind so many characters from `start` on, spaces not counted."""
+    for word in _WORD.finditer(text, start):
+        length = word.end() - word.start()
+        if count <= length:
+            return word.start() + count
+        count -= length
+    return len(text)
 
 
 def _turns(text: str, *, single_turn: bool = False) -> list[Message]:

@@ -68,19 +68,20 @@ async def answered(
     digest: str,
     columns: Callable[[Judgment], dict[str, Any]],
     capture: Instruction | None,
+    pin: str | None = None,
     twin: Callable[[Judge], Awaitable[Decision]] | None = None,
 ) -> Answered[Judgment]:
     """Do `work` with one model version, record it, count it.
 
     `columns` are those of its row that depend on the kind, `verdict` and `votes` at least; `capture` is the
-    instruction that may be gathered for teaching. `twin` makes the same decision anew, without the cache, for
+    instruction that may be gathered for teaching. `pin` names the version as a trainer's run has it. `twin` makes the same decision anew, without the cache, for
     a candidate on trial (`service.trial`); without one nothing is tried.
     """
     number = uuid.uuid4().hex
     with app.admission.enter():
         started = time.perf_counter()
-        if twin is None or version is not None:
-            made = await app.champion.decide(version, work)
+        if twin is None or version is not None or pin is not None:
+            made = await app.pinned.decide(caller.tenant, version, pin, work)
         else:
             made = await app.trial.decide(number, work, twin)
         elapsed = time.perf_counter() - started

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from judge import database, queue
 from judge.llm import Backends
@@ -152,7 +153,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_body_bytes,
-        by_path={batches.PATH: settings.max_batch_bytes, evaluations.PATH: evaluations.MAX_BYTES},
+        by_path={
+            batches.PATH: settings.max_batch_bytes,
+            evaluations.PATH: evaluations.MAX_BYTES,
+            **dict.fromkeys(_paths_of_many_items(), settings.max_reward_bytes),
+        },
     )
     app.add_middleware(KeyInPath)
     for module in (
@@ -184,6 +189,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(module.router)
     return app
+
+
+def _paths_of_many_items() -> list[str]:
+    """Where thousands of items come in one call."""
+    routers = (openrlhf.router, verl.router, vllm.router)
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return ["/reward", *(route.path for route in routes)]
 
 
 def _classifier(folder: Path | None) -> "ScenarioClassifier":

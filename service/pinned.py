@@ -90,9 +90,7 @@ class PinnedVersions:
             Unavailable: the version has an engine, which is away or loading it.
         """
         pin = await self._pin(tenant, pin_name) if pin_name else None
-        if pin and version not in (None, pin.version):
-            raise Conflict(f"pin {pin.name!r} holds {pin.version}, and the request names {version}")
-        requested = pin.version if pin else version
+        requested = _named(version, pin)
         end = time.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -107,6 +105,16 @@ class PinnedVersions:
                 if time.monotonic() > end:
                     raise Unavailable(f"the engine of {requested} does not serve it: {error}") from error
                 await asyncio.sleep(0.5)
+
+    async def resolve(self, tenant: str, version: str | None, pin_name: str | None) -> str | None:
+        """The version that is asked for, the pin read anew; None where the champion of the moment is.
+
+        Raises:
+            NotFound: no such pin. Conflict: both are given, and they differ.
+        """
+        if pin_name:
+            self.forget(tenant, pin_name)
+        return _named(version, await self._pin(tenant, pin_name) if pin_name else None)
 
     def serves(self, version: str) -> bool:
         """Whether a reward of this version could be had now, as far as this gateway knows."""
@@ -176,6 +184,12 @@ class PinnedVersions:
     def _versions(self) -> set[str]:
         with self._sessions() as session:
             return pins.versions(session)
+
+
+def _named(version: str | None, pin: Pin | None) -> str | None:
+    if pin and version not in (None, pin.version):
+        raise Conflict(f"pin {pin.name!r} holds {pin.version}, and the request names {version}")
+    return pin.version if pin else version
 
 
 async def _weights(server: VLLM) -> str | None:

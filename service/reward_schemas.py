@@ -1,17 +1,16 @@
 """The shapes of rewards' requests and answers."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from judge.guide import Scale
 from judge.rewards import Against, Form, RewardItem
 from judge.transcripts import clean
-from service.schemas import JudgedBy, ScaleItem, Strict, Text, UsageAnswer, WithInstruction
+from service.schemas import JudgedBy, PinName, ScaleItem, Strict, Text, UsageAnswer, WithInstruction
 
 MOST_ITEMS = 10_000
-PinName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class RewardRequestItem(WithInstruction):
@@ -51,7 +50,6 @@ class RewardRequest(JudgedBy):
         le=1000,
         description="reward of a response that holds no answer; default: -10, 0, or the scale's lowest",
     )
-    pin: PinName | None = Field(None, description="the pin that names the version")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from judge.comparison import Comparison, Instruction, Message, flaw
 from judge.profiles import Profile
@@ -18,6 +18,7 @@ def _sound(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_sound)]
+PinName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class Strict(BaseModel):
@@ -92,6 +93,7 @@ class JudgedBy(Strict):
         "cut", description="texts that do not fit the context lose their middle, or are refused with 422"
     )
     version: str | None = Field(None, description="a version or alias to insist on")
+    pin: PinName | None = Field(None, description="the pin that names the version")
 
     @model_validator(mode="after")
     def _one_rubric(self) -> Self:

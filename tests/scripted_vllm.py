@@ -85,6 +85,11 @@ class ScriptedVLLM:
         self._idle.set()
         self._running = 0
 
+    @property
+    def running(self) -> int:
+        """Requests in progress."""
+        return self._running
+
     @contextmanager
     def serve(self, port: int = 0) -> Iterator["ScriptedVLLM"]:
         """Listen on loopback until the block ends; on any free port unless one is given."""

@@ -16,19 +16,20 @@ def reward_requests(
     size: int,
     options: Mapping[str, Any],
     key: str | None,
-    pin: str | None,
+    bound: Mapping[str, str],
 ) -> list[Request]:
-    """The items in chunks, each under an idempotency key of its own.
+    """The items in chunks, each under an idempotency key of its own; `bound`: see `version_of`.
 
-    Without a `key`, a pinned call's follows from what is asked: a run that was killed and asks again is given
-    what was made the first time. Unpinned, it is drawn anew, since another version may serve by then.
+    Without a `key`, a pinned call's follows from what is asked and of which version: a run that was killed and
+    asks again is given what was made the first time. Unpinned, it is drawn anew, since another version may
+    serve by then.
     """
     drawn = uuid.uuid4().hex
     requests = []
     for number in range(0, len(items), size):
         chunk = [item.to_json() for item in items[number : number + size]]
-        body = {"items": chunk, **options} | ({"pin": pin} if pin else {})
-        if key is None and pin:
+        body = {"items": chunk, **bound, **options}
+        if key is None and bound:
             own = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         else:
             own = f"{key or drawn}-{number // size}"
@@ -52,11 +53,15 @@ def to_rewards(answers: Sequence[Any]) -> Rewards:
 
 
 def compare_request(
-    instruction: str | Messages, response_a: str, response_b: str, options: Mapping[str, Any]
+    instruction: str | Messages,
+    response_a: str,
+    response_b: str,
+    options: Mapping[str, Any],
+    bound: Mapping[str, str],
 ) -> Request:
-    """A pairwise judgment."""
+    """A pairwise judgment; `bound`: see `version_of`."""
     texts = {"response_a": response_a, "response_b": response_b}
-    return Request("POST", "/judge/pairwise", {**asked(instruction), **texts, **options})
+    return Request("POST", "/judge/pairwise", {**asked(instruction), **texts, **bound, **options})
 
 
 def to_decision(answer: Any) -> Decision:
@@ -66,10 +71,14 @@ def to_decision(answer: Any) -> Decision:
 
 
 def rank_request(
-    instruction: str | Messages, responses: Sequence[str], options: Mapping[str, Any]
+    instruction: str | Messages,
+    responses: Sequence[str],
+    options: Mapping[str, Any],
+    bound: Mapping[str, str],
 ) -> Request:
-    """A ranking."""
-    return Request("POST", "/judge/rank", {**asked(instruction), "responses": list(responses), **options})
+    """A ranking; `bound`: see `version_of`."""
+    texts = {"responses": list(responses)}
+    return Request("POST", "/judge/rank", {**asked(instruction), **texts, **bound, **options})
 
 
 def to_order(answer: Any) -> list[int]:
@@ -81,6 +90,14 @@ def pin_request(name: str, version: str | None, ttl_s: int) -> Request:
     """Making a pin."""
     body = {"name": name, "ttl_s": ttl_s} | ({"version": version} if version else {})
     return Request("POST", "/reward/pins", body)
+
+
+def version_of(pin: str | None, held: str | None) -> dict[str, str]:
+    """How a request says which version it is bound to: by its pin, and by the version that it is known to hold.
+
+    A pin that somebody releases and makes again in mid-run is then refused (409), and not followed.
+    """
+    return ({"pin": pin} if pin else {}) | ({"version": held} if pin and held else {})
 
 
 def to_pin(answer: Any) -> Pin:

@@ -28,7 +28,8 @@ class Client:
     Args:
         url: of the gateway.
         key: API key with the scope `reward` (for `compare` and `rank`: `judge`).
-        pin: name of the pin that all rewards come under.
+        pin: name of the pin that rewards and judgments come under. Once `make_pin` has made it here, every
+            request also names the version that it holds.
         batch: items in one request.
         at_once: requests of one call at a time.
         transport: httpx's, for proxies and tests.
@@ -46,6 +47,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.pin = pin
+        self._bound = calls.version_of(pin, None)
         self._batch = batch
         self._retries = retries or Retries()
         self._http = httpx.Client(base_url=url, headers=_headers(key), timeout=_TIMEOUT, transport=transport)
@@ -73,7 +75,7 @@ class Client:
         """
         if not items:
             return Rewards([], "", "")
-        requests = calls.reward_requests(items, self._batch, options, key, self.pin)
+        requests = calls.reward_requests(items, self._batch, options, key, self._bound)
         answers = list(self._threads.map(self._send, requests))
         for _ in range(_ROUNDS):
             version = answers[-1]["model_version"]
@@ -89,16 +91,19 @@ class Client:
     ) -> Decision:
         """Which of two responses is better; `options` are the fields of `POST /judge/pairwise`."""
         return calls.to_decision(
-            self._send(calls.compare_request(instruction, response_a, response_b, options))
+            self._send(calls.compare_request(instruction, response_a, response_b, options, self._bound))
         )
 
     def rank(self, instruction: str | Messages, responses: Sequence[str], **options: Any) -> list[int]:
         """Indexes of the responses from the best down; `options` are the fields of `POST /judge/rank`."""
-        return calls.to_order(self._send(calls.rank_request(instruction, responses, options)))
+        return calls.to_order(self._send(calls.rank_request(instruction, responses, options, self._bound)))
 
     def make_pin(self, name: str, version: str | None = None, ttl_s: int = 3600) -> Pin:
         """Hold a version (default: the champion) for a run; made before, it keeps the version that it has."""
-        return calls.to_pin(self._send(calls.pin_request(name, version, ttl_s)))
+        made = calls.to_pin(self._send(calls.pin_request(name, version, ttl_s)))
+        if name == self.pin:
+            self._bound = calls.version_of(name, made.version)
+        return made
 
     def release_pin(self, name: str) -> None:
         """Let the version go."""
@@ -137,6 +142,7 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.pin = pin
+        self._bound = calls.version_of(pin, None)
         self._batch = batch
         self._retries = retries or Retries()
         self._http = httpx.AsyncClient(
@@ -158,7 +164,7 @@ class AsyncClient:
         """As `Client.reward`."""
         if not items:
             return Rewards([], "", "")
-        requests = calls.reward_requests(items, self._batch, options, key, self.pin)
+        requests = calls.reward_requests(items, self._batch, options, key, self._bound)
         answers = list(await asyncio.gather(*(self._send(request) for request in requests)))
         for _ in range(_ROUNDS):
             version = answers[-1]["model_version"]
@@ -173,16 +179,21 @@ class AsyncClient:
         self, instruction: str | Messages, response_a: str, response_b: str, **options: Any
     ) -> Decision:
         """As `Client.compare`."""
-        request = calls.compare_request(instruction, response_a, response_b, options)
+        request = calls.compare_request(instruction, response_a, response_b, options, self._bound)
         return calls.to_decision(await self._send(request))
 
     async def rank(self, instruction: str | Messages, responses: Sequence[str], **options: Any) -> list[int]:
         """As `Client.rank`."""
-        return calls.to_order(await self._send(calls.rank_request(instruction, responses, options)))
+        return calls.to_order(
+            await self._send(calls.rank_request(instruction, responses, options, self._bound))
+        )
 
     async def make_pin(self, name: str, version: str | None = None, ttl_s: int = 3600) -> Pin:
         """As `Client.make_pin`."""
-        return calls.to_pin(await self._send(calls.pin_request(name, version, ttl_s)))
+        made = calls.to_pin(await self._send(calls.pin_request(name, version, ttl_s)))
+        if name == self.pin:
+            self._bound = calls.version_of(name, made.version)
+        return made
 
     async def release_pin(self, name: str) -> None:
         """As `Client.release_pin`."""

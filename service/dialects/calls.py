@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Query, Request
 
 from judge.errors import Fault, InvalidInput
 from judge.guide import Guide
@@ -13,8 +13,9 @@ from judge.keys import Principal
 from judge.rewards import Form, Reward, RewardItem, Wish
 from judge.rubrics import preset_rubric
 from service.auth import allow
-from service.reward_schemas import PinName
+from service.hangup import unless_gone
 from service.rewarding import Call, Rewarded, rewarded
+from service.schemas import PinName
 from service.state import State, state
 
 Caller = Annotated[Principal, Depends(allow("reward"))]
@@ -57,6 +58,7 @@ InUrl = Annotated[UrlOptions, Depends(url_options)]
 
 
 async def reward_all(
+    http: Request,
     app: State,
     caller: Principal,
     items: Sequence[RewardItem],
@@ -69,21 +71,30 @@ async def reward_all(
     """Rewards of which none is missing: these protocols have no word for that.
 
     `form` is what the dialect gives where the URL does not say. They wait before a full queue, since their
-    clients give up after a few short pauses, and end before their clients' time is over.
+    clients give up after a few short pauses, and end before their clients' time is over, or when they have
+    hung up.
 
     Raises:
         InvalidInput: a response could not be rewarded; names it.
     """
-    rubric = preset_rubric(url.preset, "en") if url.preset else None
-    guide = Guide("en", "\n".join(rubric.lines())) if rubric else Guide()
-    options = Options(guide, cut=True, salt=app.cache.salt(caller.tenant))
+    options = Options(guide_of(url), cut=True, salt=app.cache.salt(caller.tenant))
     wish = Wish(url.form or form, empty=url.empty)
     call = Call(items, wish, options, url.version, url.pin, patience_s, deadline_s)
-    made = await rewarded(app, caller, call)
+    made = await unless_gone(http, rewarded(app, caller, call))
     for number, one in enumerate(made.rewards):
         if one.reward is None:
             raise InvalidInput(Fault(f"items.{number}", one.reason or "no reward could be had"))
     return made
+
+
+def guide_of(url: UrlOptions) -> Guide:
+    """What the URL says to judge by.
+
+    Raises:
+        InvalidInput: there is no preset of that name.
+    """
+    rubric = preset_rubric(url.preset, "en") if url.preset else None
+    return Guide("en", "\n".join(rubric.lines())) if rubric else Guide()
 
 
 def number_of(one: Reward) -> float:

@@ -2,16 +2,17 @@
 
 Messages that end with the assistant's are a response to be judged: the judge criticizes it under its own
 prompt, and its last line rates it. Messages that end with the user's are the caller's own prompt, and the
-judge's model answers it as it stands.
+judge's model answers it as it stands. What of OpenAI's options is not offered is refused, never ignored.
 """
 
+import asyncio
 import time
 import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput, NotFound
@@ -24,7 +25,8 @@ from judge.transcripts import clean
 from judge.verdict import parse_rating
 from judge.voting import Mode, Usage
 from service.answering import answered
-from service.dialects.calls import App, Caller, InUrl
+from service.dialects.calls import App, Caller, InUrl, UrlOptions, guide_of
+from service.hangup import unless_gone
 from service.state import State
 
 router = APIRouter(prefix="/v1", tags=["dialects"])
@@ -32,6 +34,18 @@ _ALIASES = ("judge", "champion")
 _MOST = 16
 # In place of a prompt's hash, where the prompt is the caller's.
 _THEIRS = "caller"
+# Options that change nothing about an answer, and values with which others change nothing.
+_NO_MATTER = {
+    "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
+}  # fmt: skip
+_NOTHING: tuple[Any, ...] = (None, False, 0, [], {}, {"type": "text"})
+_NEUTRAL = {
+    "top_k": -1,
+    "repetition_penalty": 1,
+    "length_penalty": 1,
+    "logit_bias": {},
+    "tool_choice": "none",
+}
 
 
 class Part(BaseModel):
@@ -56,6 +70,8 @@ class ChatTurn(BaseModel):
 class ChatRequest(BaseModel):
     """What OpenAI's route takes, as far as it makes sense of a judge."""
 
+    model_config = ConfigDict(extra="forbid")
+
     model: str = "judge"
     messages: Annotated[list[ChatTurn], Field(min_length=1, max_length=200)]
     max_tokens: int | None = Field(None, ge=1, le=4096)
@@ -65,6 +81,24 @@ class ChatRequest(BaseModel):
     n: int = Field(1, ge=1, le=_MOST)
     seed: int | None = Field(None, ge=0, lt=2**31 - _MOST)
     stream: Literal[False] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_says_nothing(cls, value: Any) -> Any:
+        """Clients send some options with values that mean that they are not used."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: own
+            for name, own in value.items()
+            if name in cls.model_fields
+            or not (name in _NO_MATTER or own in _NOTHING or (name in _NEUTRAL and own == _NEUTRAL[name]))
+        }
+
+    @property
+    def judged(self) -> bool:
+        """Whether the last message is a response to be judged."""
+        return self.messages[-1].role == "assistant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +126,13 @@ async def models(caller: Caller, app: App) -> dict[str, Any]:
 
 
 @router.post("/chat/completions")
-async def chat(request: ChatRequest, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
+async def chat(request: ChatRequest, http: Request, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
     """One or more completions of the judge's model."""
     named = None if request.model in _ALIASES else request.model
     if named and url.version and named != url.version:
         raise InvalidInput(Fault("model", f"is {named}, and the URL says {url.version}"))
-    made = await _written(request, caller, app, named or url.version)
+    _require_meaning(request, url)
+    made = await unless_gone(http, _written(request, caller, app, named, url))
     choices = [
         {
             "index": index,
@@ -123,41 +158,61 @@ async def chat(request: ChatRequest, caller: Caller, app: App, url: InUrl) -> di
     }
 
 
-async def _written(request: ChatRequest, caller: Principal, app: State, version: str | None) -> Written:
+def _require_meaning(request: ChatRequest, url: UrlOptions) -> None:
+    """Raise `InvalidInput` where the URL asks for what a text cannot have."""
+    asked = {"form": url.form, "empty": url.empty, "single_turn": url.single_turn or None}
+    faults = [
+        Fault(name, "is of rewards; this route writes") for name, own in asked.items() if own is not None
+    ]
+    if url.preset and not request.judged:
+        faults.append(Fault("preset", "is to judge by; messages that end with the user's are not judged"))
+    if faults:
+        raise InvalidInput(*faults)
+
+
+async def _written(
+    request: ChatRequest, caller: Principal, app: State, named: str | None, url: UrlOptions
+) -> Written:
     turns = [{"role": _role(turn.role), "content": turn.text} for turn in request.messages]
-    response = clean(turns.pop()["content"]) if turns[-1]["role"] == "assistant" else None
+    response = clean(turns.pop()["content"]) if request.judged else None
     instruction = Instruction.from_json(turns)
+    options = Options(
+        guide_of(url), cut=True, salt=app.cache.salt(caller.tenant), rationale_tokens=_longest(request)
+    )
 
     async def work(judge: Judge) -> Written:
         if response is None:
-            return await _pass_through(judge, instruction, request, app.cache.salt(caller.tenant))
-        return await _judged(judge, instruction, response, request, app.cache.salt(caller.tenant))
+            return await _pass_through(judge, instruction, request, options)
+        return await _judged(judge, instruction, response, request, options)
 
     try:
         done = await answered(
-            app, caller, "chat", version, work,
-            digest=instruction.digest, columns=_columns, capture=None,
+            app, caller, "chat", named or url.version, work,
+            digest=instruction.digest, columns=_columns, capture=None, pin=url.pin,
         )  # fmt: skip
     except NotFound as error:
+        if named is None:
+            raise
         raise NotFound(f"the model {request.model!r} does not exist: {error}") from error
     return done.made
 
 
 async def _judged(
-    judge: Judge, instruction: Instruction, response: str, request: ChatRequest, salt: str
+    judge: Judge, instruction: Instruction, response: str, request: ChatRequest, options: Options
 ) -> Written:
     """Critiques of the response, each ending in a rating."""
-    template = single_reasoning()
-    options = Options(cut=True, salt=salt, rationale_tokens=_longest(request))
-    prompt = judge.response_prompt(template, instruction, response, judge.reserve(options), options)
-    judgments = [
-        await judge.write(prompt, template, _sampling(request, judge.longest(options), index, salt))
-        for index in range(request.n)
-    ]
     scale = Scale()
+    template = single_reasoning(options.guide.form, scale)
+    prompt = judge.response_prompt(template, instruction, response, judge.reserve(options), options)
+    judgments = await asyncio.gather(
+        *(
+            judge.write(prompt, template, _sampling(request, judge.longest(options), index, options.salt))
+            for index in range(request.n)
+        )
+    )
     ratings = [parse_rating(one.text, low=scale.low, high=scale.high).rating for one in judgments]
     return Written(
-        tuple((one.text, True) for one in judgments),
+        tuple((one.text, one.finished) for one in judgments),
         next((rating for rating in ratings if rating is not None), None),
         judge.version,
         judge.prompt_hash(template),
@@ -166,18 +221,23 @@ async def _judged(
     )
 
 
-async def _pass_through(judge: Judge, instruction: Instruction, request: ChatRequest, salt: str) -> Written:
+async def _pass_through(
+    judge: Judge, instruction: Instruction, request: ChatRequest, options: Options
+) -> Written:
     """The model's own answer to the caller's prompt."""
     ids = judge.assembler.chat(instruction)
     room = judge.assembler.context_tokens - len(ids)
     if room < 1:
         raise InvalidInput(Fault("messages", f"take {len(ids)} tokens, and the context has less"))
-    longest = min(_longest(request) or judge.reasoning_tokens, room)
-    completions = []
-    for index in range(request.n):
-        sampled = await judge.backends.pick().sample(ids, _sampling(request, longest, index, salt))
-        judge.same(sampled.weights)
-        completions.append(sampled)
+    longest = min(judge.longest(options), room)
+    completions = await asyncio.gather(
+        *(
+            judge.backends.pick().sample(ids, _sampling(request, longest, index, options.salt))
+            for index in range(request.n)
+        )
+    )
+    for one in completions:
+        judge.same(one.weights)
     return Written(
         tuple((one.text, one.finished) for one in completions),
         None,
@@ -188,7 +248,7 @@ async def _pass_through(judge: Judge, instruction: Instruction, request: ChatReq
     )
 
 
-def _sampling(request: ChatRequest, longest: int, index: int, salt: str) -> Sampling:
+def _sampling(request: ChatRequest, longest: int, index: int, salt: str | None) -> Sampling:
     # As OpenAI: a temperature of 1 where nothing is said.
     temperature = 1.0 if request.temperature is None else request.temperature
     seed = None if request.seed is None else request.seed + index

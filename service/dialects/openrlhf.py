@@ -8,7 +8,7 @@ With several URLs all but one are sent nothing, and are answered at once.
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from judge.errors import Fault, InvalidInput
@@ -30,7 +30,9 @@ class GetReward(BaseModel):
 
 
 @router.post("/get_reward")
-async def get_reward(request: GetReward, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
+async def get_reward(
+    request: GetReward, http: Request, caller: Caller, app: App, url: InUrl
+) -> dict[str, Any]:
     """A reward for each text. `scores` are between 0 and 1, for dynamic filtering."""
     if not request.query:
         return _answer([], [], [])
@@ -42,7 +44,7 @@ async def get_reward(request: GetReward, caller: Caller, app: App, url: InUrl) -
         found = split(text, prompt, f"query.{number}", single_turn=url.single_turn)
         items.append(RewardItem(found.instruction, found.response))
     made = await reward_all(
-        app, caller, items, url, "log_odds", patience_s=_DEADLINE_S, deadline_s=_DEADLINE_S
+        http, app, caller, items, url, "log_odds", patience_s=_DEADLINE_S, deadline_s=_DEADLINE_S
     )
     numbers, shares = [number_of(one) for one in made.rewards], [share_of(one) for one in made.rewards]
     return _answer(numbers, shares, [float(one.truncated) for one in made.rewards])

@@ -6,7 +6,7 @@ to 31 seconds between, and takes the whole body for the reward.
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from judge.comparison import Instruction
@@ -27,7 +27,7 @@ class Sample(BaseModel):
 
 
 @router.post("/slime")
-async def remote_rm(request: Sample, caller: Caller, app: App, url: InUrl) -> float:
+async def remote_rm(request: Sample, http: Request, caller: Caller, app: App, url: InUrl) -> float:
     """The reward, a bare number."""
     if isinstance(request.prompt, str):
         instruction = instruction_of(request.prompt, "prompt")
@@ -35,6 +35,6 @@ async def remote_rm(request: Sample, caller: Caller, app: App, url: InUrl) -> fl
         instruction = Instruction.from_json(request.prompt)
     item = RewardItem(instruction, clean(request.response))
     made = await reward_all(
-        app, caller, [item], url, "log_odds", patience_s=_DEADLINE_S, deadline_s=_DEADLINE_S
+        http, app, caller, [item], url, "log_odds", patience_s=_DEADLINE_S, deadline_s=_DEADLINE_S
     )
     return number_of(made.rewards[0])

@@ -11,7 +11,7 @@ import time
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from judge.rewards import Form, RewardItem
@@ -44,10 +44,12 @@ class Embeddings(BaseModel):
 
 
 @router.post("/classify")
-async def classify(request: Classify, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
+async def classify(request: Classify, http: Request, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
     """vLLM's shape; `probs` has one number, the reward."""
     said = request.use_activation if request.use_activation is not None else request.activation
-    made = await _rewarded(request.input, caller, app, url, "log_odds" if said is False else "probability")
+    made = await _rewarded(
+        request.input, http, caller, app, url, "log_odds" if said is False else "probability"
+    )
     rows = [
         {"index": index, "label": "LABEL_0", "probs": [number_of(one)], "num_classes": 1}
         for index, one in enumerate(made.rewards)
@@ -56,9 +58,11 @@ async def classify(request: Classify, caller: Caller, app: App, url: InUrl) -> d
 
 
 @router.post("/v1/embeddings")
-async def embeddings(request: Embeddings, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
+async def embeddings(
+    request: Embeddings, http: Request, caller: Caller, app: App, url: InUrl
+) -> dict[str, Any]:
     """OpenAI's shape; the embedding has one number, the reward."""
-    made = await _rewarded(request.input, caller, app, url, "log_odds")
+    made = await _rewarded(request.input, http, caller, app, url, "log_odds")
     rows = []
     for index, one in enumerate(made.rewards):
         value: Any = [number_of(one)]
@@ -68,13 +72,15 @@ async def embeddings(request: Embeddings, caller: Caller, app: App, url: InUrl) 
     return _listed("embd", made, rows)
 
 
-async def _rewarded(texts: Texts, caller: Caller, app: App, url: UrlOptions, form: Form) -> Rewarded:
+async def _rewarded(
+    texts: Texts, http: Request, caller: Caller, app: App, url: UrlOptions, form: Form
+) -> Rewarded:
     items = []
     for number, text in enumerate([texts] if isinstance(texts, str) else texts):
         found = split(text, None, f"input.{number}", single_turn=url.single_turn)
         items.append(RewardItem(found.instruction, found.response))
     try:
-        return await reward_all(app, caller, items, url, form, patience_s=_PATIENCE_S)
+        return await reward_all(http, app, caller, items, url, form, patience_s=_PATIENCE_S)
     except OverShare as error:
         raise Overloaded(str(error), error.retry_after_s) from error
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import AliasChoices, BaseModel, Field
 
 from judge.errors import Fault, InvalidInput
@@ -57,7 +57,7 @@ class Pooling(BaseModel):
 
 @router.post("/score")
 @router.post("/v1/score")
-async def score(request: Score, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
+async def score(request: Score, http: Request, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
     """A score for each document."""
     queries = _listed(request.queries)
     documents = _listed(request.documents)
@@ -67,7 +67,9 @@ async def score(request: Score, caller: Caller, app: App, url: InUrl) -> dict[st
         reason = f"must be 1 or {len(queries)}, as many as there are queries"
         raise InvalidInput(Fault("documents", reason))
     items = [_item(query, text, "queries") for query, text in zip(queries, documents, strict=True)]
-    made = await reward_all(app, caller, items, url, _form(request.use_activation), patience_s=_PATIENCE_S)
+    made = await reward_all(
+        http, app, caller, items, url, _form(request.use_activation), patience_s=_PATIENCE_S
+    )
     rows = [
         {"index": index, "object": "score", "score": number_of(one)} for index, one in enumerate(made.rewards)
     ]
@@ -77,11 +79,13 @@ async def score(request: Score, caller: Caller, app: App, url: InUrl) -> dict[st
 @router.post("/rerank")
 @router.post("/v1/rerank")
 @router.post("/v2/rerank")
-async def rerank(request: Rerank, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
+async def rerank(request: Rerank, http: Request, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
     """The documents from the best down."""
     texts = [one if isinstance(one, str) else one.text for one in request.documents]
     items = [_item(request.query, text, "query") for text in texts]
-    made = await reward_all(app, caller, items, url, _form(request.use_activation), patience_s=_PATIENCE_S)
+    made = await reward_all(
+        http, app, caller, items, url, _form(request.use_activation), patience_s=_PATIENCE_S
+    )
     numbers = [number_of(one) for one in made.rewards]
     order = sorted(range(len(texts)), key=lambda index: -numbers[index])
     rows = [
@@ -94,13 +98,15 @@ async def rerank(request: Rerank, caller: Caller, app: App, url: InUrl) -> dict[
 
 
 @router.post("/pooling")
-async def pooling(request: Pooling, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
+async def pooling(request: Pooling, http: Request, caller: Caller, app: App, url: InUrl) -> dict[str, Any]:
     """A reward for each conversation."""
     items = []
     for number, text in enumerate(_listed(request.input)):
         found = split(text, None, f"input.{number}", single_turn=url.single_turn)
         items.append(RewardItem(found.instruction, found.response))
-    made = await reward_all(app, caller, items, url, _form(request.use_activation), patience_s=_PATIENCE_S)
+    made = await reward_all(
+        http, app, caller, items, url, _form(request.use_activation), patience_s=_PATIENCE_S
+    )
     rows = [
         {"index": index, "object": "pooling", "data": [number_of(one)]}
         for index, one in enumerate(made.rewards)

@@ -82,11 +82,13 @@ async def pairwise(
     done = await answered(
         app, caller, "pairwise", request.version, work,
         digest=comparison.instruction.digest, columns=_decision_columns, capture=comparison.instruction,
+        pin=request.pin,
         twin=None if pieces else lambda judge: decide(judge, comparison, request.mode, chosen),
     )  # fmt: skip
     decision = done.made
     # People judge by general criteria, and answer what was asked of the champion.
-    if request.version is None and request.reference is None and not guided.named()["rubric"]:
+    named = request.version is not None or request.pin is not None
+    if not named and request.reference is None and not guided.named()["rubric"]:
         app.reviewing.offer(done.id, caller.tenant, comparison, decision)
     return PairwiseAnswer(
         id=done.id,
@@ -128,6 +130,7 @@ async def single(request: SingleRequest, caller: Principal, app: State) -> Singl
     done = await answered(
         app, caller, "single", request.version, work,
         digest=instruction.digest, columns=lambda made: _rating_columns(made, scale), capture=instruction,
+        pin=request.pin,
     )  # fmt: skip
     rating = done.made
     return SingleAnswer(

@@ -54,7 +54,7 @@ async def rank(request: RankRequest, caller: Caller, app: Annotated[State, Depen
 
     done = await answered(
         app, caller, "rank", request.version, work,
-        digest=instruction.digest, columns=_columns, capture=instruction,
+        digest=instruction.digest, columns=_columns, capture=instruction, pin=request.pin,
     )  # fmt: skip
     places = [
         RankedResponse(index=int(name), rank=place, **_score(done.made, name))

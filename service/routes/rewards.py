@@ -1,39 +1,34 @@
 """`/reward`: rewards for many responses at once; `/admin/rewards/health`: whether they are any good."""
 
-import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from judge import reward_records
+from judge import replays, reward_records
 from judge.keys import Principal
 from judge.reward_health import BINS, Health
 from judge.rewards import Reward, Wish
 from service.auth import allow
 from service.guidance import Guidance, criteria, options
-from service.problems import Overloaded
+from service.hangup import unless_gone
 from service.reward_schemas import (
     Bin,
     CriterionRewardAnswer,
     HealthAnswer,
     HealthReport,
-    PinName,
     RewardAnswer,
     RewardEntry,
     RewardRequest,
 )
 from service.rewarding import Call, Rewarded, rewarded, rewarded_once
-from service.schemas import UsageAnswer
+from service.schemas import PinName, UsageAnswer
 from service.state import State, state
 
 router = APIRouter(tags=["reward"])
 Caller = Annotated[Principal, Depends(allow("reward"))]
 Admin = Annotated[Principal, Depends(allow("admin"))]
 App = Annotated[State, Depends(state)]
-Answer = TypeVar("Answer")
 # The end of a time that the report compares with the rest of it.
 _RECENT = 0.25
 
@@ -51,7 +46,8 @@ async def reward(
     """Reward up to 10,000 responses; all by one version.
 
     With an `Idempotency-Key` the same request is answered again as it was the first time, for 24 hours
-    (`Idempotency-Replayed: true`), and is finished here even if its caller goes away.
+    (`Idempotency-Replayed: true`), and is finished here even if its caller goes away. Where a pin or the
+    request names the version, a key belongs to that version: under another one it is a new key.
     """
     call, guided = await _call(request, caller, app)
     call = replace(call, version=call.version or judgesmith_version, pin=call.pin or judgesmith_pin)
@@ -62,30 +58,15 @@ async def reward(
     if idempotency_key is None:
         made = await unless_gone(http, rewarded(app, caller, call))
         return Response(written(made), media_type="application/json")
-    asked = await http.body() + f"{call.version} {call.pin}".encode()
+    # First of all, since a pin's name may have held another version when the key was first used.
+    call = replace(call, version=await app.pinned.resolve(caller.tenant, call.version, call.pin))
+    key, asked = replays.key_of(idempotency_key, call.version), await http.body()
     (text, replayed), joined = await app.reward_flights.join(
-        (caller.tenant, idempotency_key, asked),
-        lambda: rewarded_once(app, caller, call, idempotency_key, asked, written),
+        (caller.tenant, key, asked),
+        lambda: rewarded_once(app, caller, call, key, asked, written),
     )
     headers = {"Idempotency-Replayed": "true"} if replayed or joined else {}
     return Response(text, media_type="application/json", headers=headers)
-
-
-async def unless_gone(http: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """The result of `work`, which is dropped if the caller hangs up: a killed trainer waits for nothing."""
-    doing = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(http.receive())
-    try:
-        await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            doing.cancel()
-            with suppress(asyncio.CancelledError):
-                await doing
-            raise Overloaded("the caller has gone")
-        return doing.result()
-    finally:
-        gone.cancel()
-        doing.cancel()
 
 
 async def _call(request: RewardRequest, caller: Principal, app: State) -> tuple[Call, Guidance]:

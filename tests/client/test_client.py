@@ -197,6 +197,41 @@ def test_trls_former_judges(client, judged):
     assert trl.PairwiseJudge(client, mode="direct", cache=False).judge(prompts, pairs) == [-1, -1]
 
 
+def test_former_judges_keep_to_the_pin(world):
+    """Their run is pinned: a version that it did not pin never answers it."""
+    pairs, prompts = [["Seven.", "Blue."]], ["Name a color."]
+    with Client(world.url, pin="run-7", retries=QUICK) as mine:
+        mine.make_pin("run-7")
+        before = trl.PairwiseJudge(mine, mode="direct").judge(prompts, pairs)
+        world.http.post(
+            f"/admin/models/{world.versions[1]}/promote", params={"force": True}
+        ).raise_for_status()
+
+        with pytest.raises(VersionGone, match=world.versions[1]):
+            trl.PairwiseJudge(mine, mode="direct").judge(prompts, pairs)
+        with pytest.raises(VersionGone, match=world.versions[1]):
+            trl.RankJudge(mine).judge(prompts, pairs)
+
+    assert len(before) == 1
+    assert {row.model_version for row in recorded(world)} == {world.versions[0]}
+
+
+def test_a_run_whose_pin_was_made_anew_by_another_is_told_so(world):
+    first, second, _ = world.versions
+    with Client(world.url, pin="run-7", retries=QUICK) as mine, Client(world.url) as other:
+        mine.make_pin("run-7")
+        mine.reward([GOOD])
+        other.release_pin("run-7")
+        world.http.post(f"/admin/models/{second}/promote").raise_for_status()
+        assert other.make_pin("run-7").version == second
+
+        with pytest.raises(Refused, match=first) as caught:
+            mine.reward([GOOD])
+        assert caught.value.status == 409
+        assert mine.make_pin("run-7").version == second
+        assert mine.reward([GOOD]).model_version == second
+
+
 def test_verls_score(judged, monkeypatch):
     monkeypatch.setenv("JUDGESMITH_URL", judged.url)
     verl._client.cache_clear()

@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 
 from judge.comparison import Instruction
 from judge.errors import InvalidInput
-from judge.guide import FIVE, Scale
+from judge.guide import FIVE, PLAIN, Scale
 from judge.judging import Judge
-from judge.rewards import FARTHEST, Reward, RewardItem, Wish, relative_to_group, require_calibration
+from judge.rewards import (
+    FARTHEST,
+    CriterionReward,
+    Reward,
+    RewardItem,
+    Wish,
+    relative_to_group,
+    require_calibration,
+)
+from judge.rubrics import Criterion
 from judge.scoring import LabelRead, expected_rating
 from judge.versions import Manifest, StrategyCalibration
 
@@ -87,6 +96,35 @@ def test_groups_that_are_named_cross_instructions_and_others_do_not():
 
 def test_differences_are_bounded_like_rewards():
     assert relative(judge(), items(2), [10.0, -10.0], Wish(against="group")) == [FARTHEST, -FARTHEST]
+
+
+def by_criteria(*odds):
+    """A reward by two criteria, of which the first counts twice."""
+    parts = tuple(
+        CriterionReward(name, weight, one, one) for (name, weight), one in zip(WEIGHTS, odds, strict=True)
+    )
+    mean = (2 * odds[0] + odds[1]) / 3
+    return Reward(mean, 0.5, mean, criteria=parts, truncated=True)
+
+
+WEIGHTS = (("Rhyme", 2.0), ("Length", 1.0))
+
+
+@pytest.mark.parametrize("form", ["log_odds", "probability"])
+def test_against_the_group_each_criterion_is_against_the_others_by_it(form):
+    criteria = tuple((Criterion(name, "…", weight), PLAIN) for name, weight in WEIGHTS)
+    wish = Wish(form, against="group", criteria=criteria)
+    rewards = [by_criteria(3.0, -1.0), by_criteria(1.0, 1.0), by_criteria(2.0, 0.0), Reward(None)]
+
+    found = relative_to_group(judge(), items(4), rewards, wish)
+
+    expected = [(1.5, -1.5), (-1.5, 1.5), (0.0, 0.0)]
+    shown = (lambda odds: odds) if form == "log_odds" else (lambda odds: 1 / (1 + math.exp(-odds)))
+    for one, odds in zip(found, expected, strict=False):
+        assert [part.reward for part in one.criteria] == pytest.approx([shown(value) for value in odds])
+        assert one.reward == pytest.approx((2 * shown(odds[0]) + shown(odds[1])) / 3)
+        assert one.truncated
+    assert found[3].reward is None
 
 
 def test_calibration_that_was_never_fitted_is_refused():

@@ -5,6 +5,7 @@ import base64
 import json
 import math
 import struct
+import time
 
 import aiohttp
 import httpx
@@ -225,6 +226,107 @@ def test_openais_client_has_its_own_prompt_answered(judged):
         with pytest.raises(error) as caught:
             client.chat.completions.create(messages=messages, **asked)
         assert words in caught.value.response.json()["detail"]
+
+
+CHAT = {"messages": [{"role": "user", "content": "Name a color."}, {"role": "assistant", "content": "Blue."}]}
+
+
+def chat(world, query="", **fields):
+    return world.http.post(f"/v1/chat/completions{query}", json=CHAT | fields)
+
+
+def test_a_critique_that_was_cut_off_says_so(judged):
+    judged.script.text = lambda prompt: "It goes on and on " * 20
+
+    cut = chat(judged, max_tokens=16).json()["choices"][0]
+    judged.script.text = lambda prompt: "Right.\n\nRating: [[8]]"
+    whole = chat(judged, max_tokens=64).json()["choices"][0]
+
+    assert cut["finish_reason"] == "length"
+    assert "Rating: [[" in cut["message"]["content"]
+    assert whole["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("messages", [CHAT["messages"], CHAT["messages"][:1]], ids=["judged", "answered"])
+def test_several_completions_are_written_at_the_same_time(judged, messages):
+    judged.script.text = lambda prompt: "Right.\n\nRating: [[8]]"
+    judged.script.delay_s = 0.3
+
+    async def most_at_once():
+        most = 0
+        async with httpx.AsyncClient(base_url=judged.url, timeout=60) as http:
+            body = {"messages": messages, "n": 6}
+            asked = asyncio.create_task(http.post("/v1/chat/completions", json=body))
+            while not asked.done():
+                most = max(most, judged.backend.running)
+                await asyncio.sleep(0.01)
+            return len(asked.result().json()["choices"]), most
+
+    assert asyncio.run(most_at_once()) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stop", ["\n"]), ("response_format", {"type": "json_object"}), ("logprobs", True),
+        ("tools", [{"type": "function"}]), ("presence_penalty", 0.5), ("top_k", 20), ("colour", "red"),
+    ],
+)  # fmt: skip
+def test_what_is_not_offered_of_openais_options_is_refused_by_name(judged, name, value):
+    answer = chat(judged, **{name: value})
+
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [name]
+
+
+def test_options_with_values_that_change_nothing_are_taken(judged):
+    judged.script.text = lambda prompt: "Right.\n\nRating: [[8]]"
+    nothing = {
+        "stop": None, "logprobs": False, "presence_penalty": 0, "frequency_penalty": 0.0, "top_k": -1,
+        "response_format": {"type": "text"}, "user": "me", "metadata": {"run": "7"}, "tools": [],
+    }  # fmt: skip
+
+    assert chat(judged, **nothing).status_code == 200
+
+
+def test_options_in_the_url_hold_for_texts_or_are_refused(judged):
+    judged.script.text = lambda prompt: "Right.\n\nRating: [[8]]"
+
+    plain, preset = chat(judged).json(), chat(judged, "?preset=code-review").json()
+    prompts = judged.script.prompts[-2:]
+
+    assert plain["system_fingerprint"] != preset["system_fingerprint"]
+    assert prompts[0] != prompts[1]
+    for query in ("form=probability", "empty=-5", "single_turn=true", "preset=nothing"):
+        answer = chat(judged, f"?{query}")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.split("=")[0])
+    own = chat(judged, "?preset=code-review", messages=CHAT["messages"][:1])
+    assert (own.status_code, own.json()["errors"][0]["field"]) == (422, "preset")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/get_reward", {"query": [GOOD] * 40, "prompts": [PROMPT] * 40}),
+        ("/classify", {"input": [GOOD] * 40}),
+        ("/v1/embeddings", {"input": [GOOD] * 40}),
+        ("/score", {"text_1": "Color?", "text_2": ["Blue."] * 40}),
+        ("/rerank", {"query": "Color?", "documents": ["Blue."] * 40}),
+        ("/pooling", {"input": [GOOD] * 40}),
+    ],
+)
+def test_for_a_caller_that_hung_up_no_work_goes_on(make_world, path, body):
+    world = make_world(reward_concurrency=2)
+    world.script.delay_s = 0.1
+    before = world.script.requests
+
+    with pytest.raises(httpx.ReadTimeout):
+        world.http.post(path, json=body, timeout=0.35)
+    time.sleep(0.5)
+    asked = world.script.requests
+    time.sleep(0.5)
+
+    assert world.script.requests == asked < before + 40
 
 
 def test_a_key_may_travel_in_the_path_and_opens_no_admin_route(make_world):

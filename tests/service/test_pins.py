@@ -243,15 +243,58 @@ def test_an_idempotency_key_is_answered_once_however_often_it_is_sent(world):
     answers = asyncio.run(burst())
     later = ask(world, 1, headers=headers)
     changed = ask(world, 2, headers=headers)
-    other_pin = ask(world, 1, headers={"Idempotency-Key": "step-1"})
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in [*answers, later]}) == 1
     assert world.script.requests == asked + 1
     assert later.headers["idempotency-replayed"] == "true"
     assert (changed.status_code, changed.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
-    assert other_pin.status_code == 422
     assert len(recorded(world)) == 1
+
+
+def test_a_name_that_is_pinned_again_is_never_given_the_former_versions_rewards(world):
+    """The run is over, the service is taught, the next run has the same name and asks the same."""
+    headers = RUN | {"Idempotency-Key": "step-1"}
+    first, second, _ = world.versions
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    before = ask(world, 1, headers=headers)
+    world.http.delete("/reward/pins/run-7").raise_for_status()
+    promote(world, second).raise_for_status()
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+
+    after = ask(world, 1, headers=headers)
+    again = ask(world, 1, headers=headers)
+    by_name = ask(world, 1, headers={"Idempotency-Key": "step-1", "Judgesmith-Version": second})
+
+    assert [one.json()["model_version"] for one in (before, after)] == [first, second]
+    assert after.json()["rewards"] == ask(world, 1, headers={}).json()["rewards"] != before.json()["rewards"]
+    assert "idempotency-replayed" not in after.headers
+    assert again.text == by_name.text == after.text
+
+
+def test_judgments_and_texts_come_under_a_pin_too(engine):
+    world, script = engine()
+    first, second, _ = world.versions
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    until(lambda: script.label == first)
+    promote(world, second).raise_for_status()
+    pair = {"instruction": "Say 1.", "response_a": "It is 1.", "response_b": "It is 2."}
+    ranked = {"instruction": "Say 1.", "responses": ["It is 1.", "It is 2."]}
+    single = {"instruction": "Say 1.", "response": "It is 1."}
+    chat = {"messages": [{"role": "user", "content": "Say 1."}]}
+
+    for path, body in (("pairwise", pair), ("rank", ranked), ("single", single)):
+        pinned = world.http.post(f"/judge/{path}", json=body | {"pin": "run-7"})
+        free = world.http.post(f"/judge/{path}", json=body)
+
+        assert [one.json()["model_version"] for one in (pinned, free)] == [first, second], path
+    for options in ({"params": {"pin": "run-7"}}, {"headers": RUN}):
+        assert world.http.post("/v1/chat/completions", json=chat, **options).json()["model"] == first
+    assert world.http.post("/v1/chat/completions", json=chat).json()["model"] == second
+    unknown = world.http.post("/v1/chat/completions", json=chat, params={"pin": "nobody"})
+    assert (unknown.status_code, "'nobody' does not exist" in unknown.json()["detail"]) == (404, True)
+    named = world.http.post("/v1/chat/completions", json=chat | {"model": second}, headers=RUN)
+    assert named.status_code == 409
 
 
 def test_a_killed_trainer_finds_what_it_had_asked_for(world):

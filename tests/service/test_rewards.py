@@ -8,8 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from judge.tables import DecisionRow
+from judge.tables import DecisionRow, ModelVersion
 from tests.service.test_judging import prefers
+from tests.tiny_model import make_tiny_model
+from tests.versions import probe_of
 
 GOOD = {"instruction": "Name a color.", "response": "Blue."}
 BAD = {"instruction": "Name a color.", "response": "Seven."}
@@ -115,6 +117,54 @@ def test_by_criterion_the_reward_is_the_weighted_mean(world):
     assert one["reward"] == pytest.approx(1.0)
     assert [(part["name"], part["reward"]) for part in one["criteria"]] == [("Rhyme", 2.0), ("Length", -1.0)]
     assert answer["rubric"] == "custom"
+
+
+def test_by_criterion_against_the_group_all_numbers_are_against_it(world):
+    world.script.margin = lambda prompt, _: (2.0 if "Rhyme" in prompt else -1.0) + ("Blue" in prompt)
+    rubric = [
+        {"name": "Rhyme", "description": "Lines rhyme.", "weight": 2},
+        {"name": "Length", "description": "…"},
+    ]
+
+    answer = ask(world, GOOD, BAD, rubric=rubric, per_criterion=True, against="group")
+
+    assert [[part["reward"] for part in one["criteria"]] for one in answer["rewards"]] == [[1, 1], [-1, -1]]
+    assert numbers(answer) == pytest.approx([1.0, -1.0])
+
+
+def test_a_calibrated_reward_is_divided_by_the_versions_temperature(world, tmp_path):
+    calibration = {"pointwise": {"temperature": 2.5, "tie_band": 0.0, "pairs": 60}}
+    draft = make_tiny_model(tmp_path / "calibrated", 7)
+    manifest = world.store.add(draft, origin="calibrated", probe=probe_of(draft), calibration=calibration)
+    with world.sessions.begin() as session:
+        session.add(ModelVersion(id=manifest.id, origin="calibrated", manifest=manifest.model_dump()))
+    world.http.post(f"/admin/models/{manifest.id}/promote").raise_for_status()
+    world.script.margin = prefers("Blue")
+
+    odds = ask(world, GOOD, BAD, calibrated=True)
+    shares = ask(world, GOOD, calibrated=True, form="probability")
+
+    assert odds["model_version"] == manifest.id
+    assert numbers(odds) == pytest.approx([2 / 2.5, -2 / 2.5])
+    assert numbers(shares) == pytest.approx([1 / (1 + math.exp(-2 / 2.5))])
+    assert numbers(ask(world, GOOD)) == [2.0]
+
+
+def test_thousands_of_long_items_come_in_one_call(make_world):
+    """More than any other route takes."""
+    world = make_world(max_body_bytes=200_000, max_reward_bytes=4_000_000)
+    world.script.margin = prefers("Blue")
+    long = "Blue. " * 100
+    chat = {"messages": [{"role": "user", "content": long * 500}]}
+
+    answer = ask(world, *({"instruction": "Name a color.", "response": long} for _ in range(1500)))
+    scored = world.http.post("/score", json={"text_1": "Color?", "text_2": [long] * 500})
+    too_much = world.http.post("/reward", json={"items": [GOOD | {"response": long * 8000}]})
+
+    assert numbers(answer) == [2.0] * 1500
+    assert len(scored.json()["data"]) == 500
+    assert too_much.status_code == 413
+    assert world.http.post("/v1/chat/completions", json=chat).status_code == 413
 
 
 def test_a_reference_is_shown_to_the_judge(world):

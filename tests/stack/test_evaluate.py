@@ -63,7 +63,8 @@ def test_versions_are_evaluated_on_every_set_and_reported(tmp_path):
     with gateway(served) as url:
         done = run(
             "evaluate", "--benchmark", "pairs", "--version", "v1", "--version", "v2", "--data", files[0],
-            "--data", files[1], "--seed", "3", "--rationale-tokens", "2048", "--report", str(out), "--url", url,
+            "--data", files[1], "--seed", "3", "--rationale-tokens", "2048", "--report", str(out),
+            "--url", url,
         )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
