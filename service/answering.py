@@ -74,8 +74,9 @@ async def answered(
     """Do `work` with one model version, record it, count it.
 
     `columns` are those of its row that depend on the kind, `verdict` and `votes` at least; `capture` is the
-    instruction that may be gathered for teaching. `pin` names the version as a trainer's run has it. `twin` makes the same decision anew, without the cache, for
-    a candidate on trial (`service.trial`); without one nothing is tried.
+    instruction that may be gathered for teaching. `pin` names the version, as for rewards. `twin` makes the
+    same decision anew, without the cache, for a candidate on trial (`service.trial`); without one nothing is
+    tried.
     """
     number = uuid.uuid4().hex
     with app.admission.enter():

@@ -20,9 +20,9 @@ def reward_requests(
 ) -> list[Request]:
     """The items in chunks, each under an idempotency key of its own; `bound`: see `version_of`.
 
-    Without a `key`, a pinned call's follows from what is asked and of which version: a run that was killed and
-    asks again is given what was made the first time. Unpinned, it is drawn anew, since another version may
-    serve by then.
+    Without a `key`, a pinned call's follows from what is asked and of which version: a run that was killed
+    and asks again is given what was made the first time. Unpinned, it is drawn anew, since another version
+    may serve by then.
     """
     drawn = uuid.uuid4().hex
     requests = []
@@ -93,7 +93,7 @@ def pin_request(name: str, version: str | None, ttl_s: int) -> Request:
 
 
 def version_of(pin: str | None, held: str | None) -> dict[str, str]:
-    """How a request says which version it is bound to: by its pin, and by the version that it is known to hold.
+    """How a request is bound to a version: by its pin, and by the version that the pin is known to hold.
 
     A pin that somebody releases and makes again in mid-run is then refused (409), and not followed.
     """

@@ -25,7 +25,7 @@ from tests.scripted_vllm import Script, ScriptedVLLM
 from tests.versions import register
 
 pytestmark = pytest.mark.timeout(300)
-STEPS = 40
+STEPS = 150
 # Long enough that a kill meets rewards in flight.
 DELAY_S = 0.1
 
