@@ -8,7 +8,7 @@ of them is an instruction as it stands.
 Where the prompt is given beside the whole text, the instruction is the prompt's and the response is what
 follows it, whatever it holds. What a tokenizer makes of a prompt on its way through token ids is borne with:
 a beginning that was cut off, a token of its own at the beginning, spaces that were taken away or put in. A
-text that goes on from no such prompt is refused: to guess where its response begins would let a policy choose.
+text that goes on from no such prompt is refused: guessing where its response begins lets the policy choose.
 
 Without a prompt the last assistant's turn is taken, and a response that spells out a template's headers can
 pass a part of itself for the instruction; `single_turn` takes everything after the first assistant's header
