@@ -197,6 +197,8 @@ def agreement(answer: Answer) -> Iterator[str]:
 def accuracy(answer: Answer) -> Iterator[str]:
     """How often a version says what people say."""
     yield f"accuracy        {figure(answer['accuracy'])}, {answer['labeled']} of {answer['items']} labeled"
+    if answer["undecidable"]:
+        yield f"left out        {answer['undecidable']}, which everybody skipped"
     yield f"labels alone    {figure(answer['labels_alone'])}"
 
 

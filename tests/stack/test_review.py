@@ -74,6 +74,7 @@ def test_figures_are_told_with_their_intervals():
         "versions": {"v1": rater},
     }
     accuracy = {"accuracy": [0.8, 0.7, 0.9], "labels_alone": [0.7, 0.5, 0.9], "labeled": 40, "items": 400}
+    accuracy["undecidable"] = 3
     answers = {"/admin/reviews/agreement": agreement, "/admin/reviews/accuracy": accuracy}
 
     with gateway(scripted([], answers)) as url:
@@ -85,6 +86,7 @@ def test_figures_are_told_with_their_intervals():
         "ann and bob: kappa —, agreement 0.750 (0.500 to 1.000), 12 items",
         "v1: kappa —, agreement 0.750 (0.500 to 1.000), 12 items",
         "accuracy        0.800 (0.700 to 0.900), 40 of 400 labeled",
+        "left out        3, which everybody skipped",
         "labels alone    0.700 (0.500 to 0.900)",
     ]
 

@@ -142,7 +142,7 @@ def test_after_its_last_attempt_it_has_failed_and_asking_again_goes_on(loop, mon
 def test_an_evaluation_that_kills_its_workers_is_not_begun_for_ever(loop):
     """Real worker processes, killed before the first answer; the queue would ask for it again each time."""
     run = submit(loop)
-    loop.evaluation.script.delay_s = 30
+    loop.evaluation.script.delay_s = 2.0
     code = f"from workers.benchmark import run_evaluation; run_evaluation({run})"
     for _ in range(evaluations.MAX_ATTEMPTS):
         asked = loop.evaluation.script.requests
