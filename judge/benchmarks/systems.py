@@ -30,6 +30,8 @@ from judge.ranking import (
 )
 
 Array = np.ndarray[Any, Any]
+# Of the correlations' intervals by mean rating.
+_DRAWS = 500
 
 
 def read(rows: Sequence[Row]) -> list[Item]:
@@ -116,9 +118,6 @@ def ranking(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
     drawn = drawn_means(rewards, names, draws=_DRAWS, seed=seed)
     ratings = _Drawn(means, np.column_stack([draws for _, draws in drawn]))
     return {"systems": table, "reference": _correlations(answered, names, ratings, strengths)}
-
-
-_DRAWS = 500
 
 
 @dataclass(frozen=True, slots=True)

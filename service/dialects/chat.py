@@ -34,18 +34,11 @@ _ALIASES = ("judge", "champion")
 _MOST = 16
 # In place of a prompt's hash, where the prompt is the caller's.
 _THEIRS = "caller"
-# Options that change nothing about an answer, and values with which others change nothing.
-_NO_MATTER = {
-    "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
-}  # fmt: skip
-_NOTHING: tuple[Any, ...] = (None, False, 0, [], {}, {"type": "text"})
-_NEUTRAL = {
-    "top_k": -1,
-    "repetition_penalty": 1,
-    "length_penalty": 1,
-    "logit_bias": {},
-    "tool_choice": "none",
-}
+# Options that change nothing about an answer, values with which any option changes nothing, and others with
+# which one does not.
+_NO_MATTER = ("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
+_OFF: tuple[Any, ...] = (None, False, 0, [], {}, {"type": "text"})
+_NEUTRAL = {"top_k": -1, "repetition_penalty": 1, "length_penalty": 1, "tool_choice": "none"}
 
 
 class Part(BaseModel):
@@ -91,8 +84,7 @@ class ChatRequest(BaseModel):
         return {
             name: own
             for name, own in value.items()
-            if name in cls.model_fields
-            or not (name in _NO_MATTER or own in _NOTHING or (name in _NEUTRAL and own == _NEUTRAL[name]))
+            if name in cls.model_fields or not _changes_nothing(name, own)
         }
 
     @property
@@ -156,6 +148,10 @@ async def chat(request: ChatRequest, http: Request, caller: Caller, app: App, ur
             "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         },
     }
+
+
+def _changes_nothing(option: str, value: Any) -> bool:
+    return option in _NO_MATTER or value in _OFF or (option in _NEUTRAL and value == _NEUTRAL[option])
 
 
 def _require_meaning(request: ChatRequest, url: UrlOptions) -> None:
