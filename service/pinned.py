@@ -112,9 +112,13 @@ class PinnedVersions:
         Raises:
             NotFound: no such pin. Conflict: both are given, and they differ.
         """
-        if pin_name:
+        if not pin_name:
+            return version
+        pin = await asyncio.to_thread(self._read, tenant, pin_name)
+        _, known = self._known.get((tenant, pin_name), (0.0, pin))
+        if known.version != pin.version:  # another gateway was told
             self.forget(tenant, pin_name)
-        return _named(version, await self._pin(tenant, pin_name) if pin_name else None)
+        return _named(version, pin)
 
     def serves(self, version: str) -> bool:
         """Whether a reward of this version could be had now, as far as this gateway knows."""
@@ -142,6 +146,10 @@ class PinnedVersions:
         if not pin.lapsed:
             self._known[tenant, name] = (time.monotonic(), pin)
         return pin
+
+    def _read(self, tenant: str, name: str) -> Pin:
+        with self._sessions() as session:
+            return pins.get(session, tenant, name)
 
     def _use(self, tenant: str, name: str) -> Pin:
         with self._sessions.begin() as session:
