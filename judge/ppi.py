@@ -66,7 +66,8 @@ class _Mean:
         value = float(share @ values)
         own = len(np.unique(numbers))
         correction = np.sqrt(own / max(own - 1, 1))
-        parts = np.bincount(numbers, share * (values - value) * correction, minlength=size)
+        parts = np.zeros(size)
+        np.add.at(parts, numbers, share * (values - value) * correction)
         return cls(value, parts, own)
 
 
