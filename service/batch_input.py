@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from judge.batches import Line
 from judge.errors import Fault, InvalidInput
-from service.batch_schemas import BatchLine
 from service.problems import faults_of
+from service.schemas.batches import BatchLine
 
 MAX_LINES = 50_000
 MAX_FAULTS = 20

@@ -26,10 +26,10 @@ from judge.batches import Lease, Line, Result
 from judge.errors import Fenced, Unavailable
 from judge.keys import Principal
 from service import problems
-from service.ranking_schemas import RankRequest
 from service.routes.judging import pairwise, single
 from service.routes.ranking import rank
-from service.schemas import PairwiseRequest, SingleRequest
+from service.schemas.judging import PairwiseRequest, SingleRequest
+from service.schemas.ranking import RankRequest
 from service.state import State
 
 logger = logging.getLogger(__name__)

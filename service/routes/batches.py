@@ -19,9 +19,9 @@ from judge.keys import Principal
 from judge.tables import BatchRow
 from service.auth import allow
 from service.batch_input import read_lines
-from service.batch_schemas import BatchAnswer, BatchesAnswer, Metadata
 from service.batches import KINDS
 from service.problems import faults_of
+from service.schemas.batches import BatchAnswer, BatchesAnswer, Metadata
 from service.state import State, state
 
 PATH = "/judge/batches"
