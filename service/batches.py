@@ -22,7 +22,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from judge.batches import Lease, Line, Result
+from judge.batch_lines import Line, Result
+from judge.batches import Lease
 from judge.errors import Fenced, Unavailable
 from judge.keys import Principal
 from service import problems

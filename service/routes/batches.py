@@ -12,8 +12,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
-from judge import batches
-from judge.batches import CUT_SHORT, Outcome, Submission
+from judge import batch_lines, batches
+from judge.batch_lines import Outcome
+from judge.batches import CUT_SHORT, Submission
 from judge.errors import InvalidInput
 from judge.keys import Principal
 from judge.tables import BatchRow
@@ -145,7 +146,7 @@ async def _stream(app: State, batch: str, status: str, *, errors_only: bool) -> 
 
 def _portion(app: State, batch: str, after: int, unjudged: bool, errors_only: bool) -> list[Outcome]:
     with app.sessions() as session:
-        return batches.outcomes(
+        return batch_lines.outcomes(
             session, batch, after=after, limit=_PORTION, unjudged=unjudged, errors_only=errors_only
         )
 
