@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,14 +159,39 @@ async def cascade(file: Path, limit: int, tokens: int, judge: Judge, http: httpx
         took = await timed(pairs, one, AT_ONCE)
         verdicts = [(pair, answers[pair.item]["verdict"]) for pair in pairs]
         show(name, verdicts, took, sum(answer["path"] == "reasoning" for answer in answers.values()))
+    replay(list(fixed.values()))
+
+
+def replay(every: Sequence[Sequence[Vote]]) -> None:
+    """What each rule would have saved of the fixed votes, and what it would have said otherwise."""
+    print("\n| rule | votes saved | same verdict | a tie instead | a side instead | the other side |")
+    print("|---|---|---|---|---|---|", flush=True)
     for rule in ("curtailed", "confident"):
-        cast = [stopped(votes, rule) for votes in fixed.values()]
-        total, kept = sum(map(len, fixed.values())), sum(map(len, cast))
-        same = sum(
-            majority(few, allow_tie=True)[0] == majority(votes, allow_tie=True)[0]
-            for few, votes in zip(cast, fixed.values(), strict=True)
+        cast = [stopped(votes, rule) for votes in every]
+        kept, total = sum(map(len, cast)), sum(map(len, every))
+        changes = Counter(
+            change(majority(votes, allow_tie=True)[0], majority(few, allow_tie=True)[0])
+            for few, votes in zip(cast, every, strict=True)
         )
-        print(f"{rule}: {1 - kept / total:.0%} of the votes saved, {same} of {len(cast)} verdicts the same")
+        cells = " | ".join(str(changes[name]) for name in ("same", "tie", "side", "turned"))
+        print(f"| {rule} | {1 - kept / total:.0%} | {cells} |", flush=True)
+    leads = Counter(abs(sum(SIGN[vote.verdict] for vote in votes)) for votes in every)
+    print(
+        "lead of all votes: " + ", ".join(f"{lead} in {count}" for lead, count in sorted(leads.items())),
+        flush=True,
+    )
+
+
+SIGN = {"a": 1, "b": -1, "tie": 0, "invalid": 0}
+
+
+def change(whole: str, early: str) -> str:
+    """How the verdict of the votes that were cast differs from that of all votes."""
+    if whole == early:
+        return "same"
+    if early == "tie":
+        return "tie"
+    return "side" if whole == "tie" else "turned"
 
 
 def stopped(votes: Sequence[Vote], rule: Any) -> Sequence[Vote]:
