@@ -1,7 +1,7 @@
 """Judging by a running service: speed beside vLLM driven directly, and what cascade and early stops save.
 
-    python benchmarks/judging.py speed   --home HOME PAIRS.jsonl [--mode direct|reasoning]
-    python benchmarks/judging.py cascade --home HOME PAIRS.jsonl [PAIRS.jsonl ...] [--limit 40] [--tokens 512]
+    python -m benchmarks.judging speed   --home HOME PAIRS.jsonl [--mode direct|reasoning]
+    python -m benchmarks.judging cascade --home HOME PAIRS.jsonl [PAIRS.jsonl ...] [--limit 40] [--tokens 512]
 
 HOME is the home of a running `judgesmith up`, which names its gateway and its backend. Pair files have the
 lines `{"id", "instruction" | "messages", "response_a", "response_b", "label": "a" | "b" | "tie"}`.
@@ -15,6 +15,7 @@ fixed votes under the stopping rules.
 import argparse
 import asyncio
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,14 +24,13 @@ from typing import Any
 
 import httpx
 
+from benchmarks.running import Served, served
 from judge.anchors import LabeledPair, parse_anchors
-from judge.judging import Judge, Options
-from judge.llm import Backends
+from judge.comparison import Side
+from judge.judging import SIDES, Judge, Options
 from judge.statistics import wilson
-from judge.templates import pairwise_direct
-from judge.versions import VersionStore
+from judge.templates import pairwise_direct, pairwise_reasoning
 from judge.voting import Vote, enough, majority
-from stack.home import Home
 
 CONCURRENCY = 16
 VOTES = 16
@@ -50,30 +50,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=512, help="longest rationale")
     options = parser.parse_args()
-    addresses = Home.at(options.home).read_addresses()
-    if addresses is None:
-        raise SystemExit(f"no stack runs in {options.home}: start it with `judgesmith up`")
-    asyncio.run(measure(options, addresses.gateway_url, addresses.backend_urls))
+    asyncio.run(measure(options))
 
 
-async def measure(options: argparse.Namespace, gateway: str, backends: list[str]) -> None:
+async def measure(options: argparse.Namespace) -> None:
     """One of the two measurements."""
-    served = Backends.connect(backends, 600)
-    version = await served.servers[0].weights()
-    judge = Judge.load(VersionStore(options.home / "models"), version, served, 4096)
-    print(f"version {version}, direct strategy {judge.manifest.strategy}")
-    try:
-        async with httpx.AsyncClient(base_url=gateway, timeout=600) as http:
-            if options.what == "speed":
-                await speed(options, judge, http)
-            else:
-                for file in options.pairs:
-                    await cascade(file, options.limit, options.tokens, judge, http)
-    finally:
-        await served.aclose()
+    async with served(options.home, 2 * CONCURRENCY) as running:
+        if options.what == "speed":
+            await speed(options, running)
+        else:
+            for file in options.pairs:
+                await cascade(file, options.limit, options.tokens, running.judge, running.gateway)
 
 
-async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClient) -> None:
+async def speed(options: argparse.Namespace, running: Served) -> None:
     """Pairs per second of both, round by round, and the median ratio."""
     pairs = sample(options.pairs[0], options.limit * options.rounds * 2)
     body = {"mode": options.mode, "cache": False} | (
@@ -81,10 +71,10 @@ async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClie
     )
 
     async def through_gateway(pair: LabeledPair) -> None:
-        await ask(http, pair, body)
+        await ask(running.gateway, pair, body)
 
     async def by_hand(pair: LabeledPair) -> None:
-        await asyncio.gather(*(direct_call(judge, pair, first, options.mode) for first in ("a", "b")))
+        await asyncio.gather(*(direct_call(running, pair, first, options.mode) for first in SIDES))
 
     ratios = []
     for number in range(options.rounds):
@@ -100,20 +90,27 @@ async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClie
             f"ratio {ratios[-1]:.3f}",
             flush=True,
         )
-    print(f"{options.mode}: median ratio {sorted(ratios)[len(ratios) // 2]:.3f}")
+    print(f"{options.mode}: median ratio {statistics.median(ratios):.3f}")
 
 
-async def direct_call(judge: Judge, pair: LabeledPair, first: Any, mode: str) -> None:
+async def direct_call(running: Served, pair: LabeledPair, first: Side, mode: str) -> None:
     """What a user of vLLM alone would send: the same token ids, the label ids or the sampling."""
-    server = judge.backends.pick()
+    judge, encoder = running.judge, running.judge.assembler.encoder
     if mode == "direct":
         template = pairwise_direct()
         prompt = judge.comparison_prompt(template, pair.comparison, first, 1, CUT)
-        labels = [judge.assembler.encoder.label(label) for label in template.labels]
-        await server.read_labels(prompt.token_ids, labels)
+        await running.hand.read(prompt.token_ids, [encoder.label(label) for label in template.labels])
         return
-    # With its closing request, where the text stops without a verdict: that is part of a judgment.
-    await judge.vote(pair.comparison, first, judge.sampling(CUT, 0), CUT)
+    template = pairwise_reasoning()
+    prompt = judge.comparison_prompt(template, pair.comparison, first, judge.reserve(CUT), CUT)
+    text = (
+        await running.hand.write(prompt.token_ids, max_tokens=judge.longest(CUT), temperature=0.0)
+    ).strip()
+    if "[[" not in text:
+        # A text that stops without a verdict takes a second request for it: that is part of a judgment.
+        ids = prompt.token_ids + encoder.untrusted(text) + encoder.trusted(template.ending)
+        choice = {"choice": list(template.labels)}
+        await running.hand.write(ids, max_tokens=8, temperature=0.0, structured_outputs=choice)
 
 
 CUT = Options(cut=True)
