@@ -15,7 +15,7 @@ from judge.rubrics import preset_rubric
 from service.auth import allow
 from service.hangup import unless_gone
 from service.rewarding import Call, Rewarded, rewarded
-from service.schemas import PinName
+from service.schemas.base import PinName
 from service.state import State, state
 
 Caller = Annotated[Principal, Depends(allow("reward"))]

@@ -18,7 +18,7 @@ from judge.profiles import iteration_settings
 from judge.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
 from service.auth import allow
 from service.events import LAST, followed
-from service.schemas import (
+from service.schemas.iterations import (
     CampaignAnswer,
     DropAnswer,
     DropsAnswer,

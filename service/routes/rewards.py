@@ -12,7 +12,9 @@ from judge.rewards import Reward, Wish
 from service.auth import allow
 from service.guidance import Guidance, criteria, options
 from service.hangup import unless_gone
-from service.reward_schemas import (
+from service.rewarding import Call, Rewarded, rewarded, rewarded_once
+from service.schemas.base import PinName, UsageAnswer
+from service.schemas.rewards import (
     Bin,
     CriterionRewardAnswer,
     HealthAnswer,
@@ -21,8 +23,6 @@ from service.reward_schemas import (
     RewardEntry,
     RewardRequest,
 )
-from service.rewarding import Call, Rewarded, rewarded, rewarded_once
-from service.schemas import PinName, UsageAnswer
 from service.state import State, state
 
 router = APIRouter(tags=["reward"])

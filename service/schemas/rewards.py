@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from judge.guide import Scale
 from judge.rewards import Against, Form, RewardItem
 from judge.transcripts import clean
-from service.schemas import JudgedBy, PinName, ScaleItem, Strict, Text, UsageAnswer, WithInstruction
+from service.schemas.base import (
+    JudgedBy,
+    PinName,
+    ScaleItem,
+    Strict,
+    Text,
+    UsageAnswer,
+    WithInstruction,
+)
 
 MOST_ITEMS = 10_000
 
