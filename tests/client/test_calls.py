@@ -16,7 +16,7 @@ def answer(version: str, reward: float) -> dict[str, object]:
 
 
 def test_what_came_from_the_older_version_is_asked_for_again_from_the_newer():
-    driven = calls.reward_steps(ITEMS, 1, {"form": "rating"}, "step-1", None)
+    driven = calls.reward_steps(ITEMS, 1, {"form": "rating"}, "step-1", {})
     first = next(driven)
 
     again = driven.send([answer("old", 1.0), answer("new", 2.0), answer("new", 3.0)])
@@ -33,7 +33,7 @@ def test_what_came_from_the_older_version_is_asked_for_again_from_the_newer():
 
 
 def test_a_service_that_is_swapped_in_every_round_is_out_of_reach():
-    driven = calls.reward_steps(ITEMS, 1, {}, None, None)
+    driven = calls.reward_steps(ITEMS, 1, {}, None, {})
     requests = next(driven)
     answers = [answer("v0", 0.0), answer("v0", 0.0), answer("v1", 0.0)]
 
@@ -45,6 +45,6 @@ def test_a_service_that_is_swapped_in_every_round_is_out_of_reach():
 
 def test_nothing_is_asked_for_no_items():
     with pytest.raises(StopIteration) as end:
-        next(calls.reward_steps([], 256, {}, None, None))
+        next(calls.reward_steps([], 256, {}, None, {}))
 
     assert end.value.value.numbers == []
