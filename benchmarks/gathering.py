@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, event, text
 
+from benchmarks.pool import natural
 from judge import database, fingerprints, gathering, instructions
 from judge.comparison import Instruction
 from judge.gathering import Rules
 from judge.instructions import Gathered
 from stack.postgres import prepare_postgres
-from tests.pool import natural
-from tests.servers import new_home, running
+from stack.servers import new_home, running
 
 _FILL = 1000
 

@@ -13,9 +13,6 @@ Without `--backend`, a vLLM is started with the model. One that runs already has
 import argparse
 import asyncio
 import json
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,26 +23,19 @@ from typing import Any
 import aiohttp
 from sqlalchemy import select
 
-from benchmarks import sft
-from judge import database, iterations
-from judge.comparison import Instruction
+from benchmarks import own_loop, sft
+from judge import iterations
 from judge.database import Sessions
-from judge.engine import Engine, free_port
 from judge.examples import Example
-from judge.instructions import Gathered, store
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.profiles import IterationSettings, iteration_settings
-from judge.tables import IterationRow, JudgmentRow, PairRow, StageRow
+from judge.tables import JudgmentRow, PairRow
 from judge.versions import VersionStore
-from stack.champion import label_weights, register_seed
-from stack.postgres import prepare_postgres
-from stack.valkey import prepare_valkey
-from tests.servers import new_home, running
-from workers.stage import run_stage
+from stack.champion import label_weights
+from stack.servers import new_home
 from workers.tokens import reasoned_row
 
-EXAMPLES = Path(__file__).parents[1] / "examples" / "instructions.jsonl"
 _GENERATE = "/inference/v1/generate"
 _WARM_UP = 8
 Body = dict[str, Any]
@@ -81,61 +71,35 @@ def main() -> None:
     settings = iteration_settings("small", changes)
     with ExitStack() as stack:
         home = stack.enter_context(new_home())
-        postgres, valkey = prepare_postgres(home), prepare_valkey(home)
-        stack.enter_context(running(home, postgres.program(), valkey.program()))
-        database.migrate(postgres.url)
-        engine = database.connect(postgres.url)
-        stack.callback(engine.dispose)
-        sessions, models = database.sessions(engine), VersionStore(home.root / "models")
-        version = sealed(sessions, models, arguments.model)
-        url = arguments.backend or stack.enter_context(started(models.path(version)))
+        database, queue = stack.enter_context(own_loop.servers(home))
+        sessions = stack.enter_context(own_loop.connected(database))
+        models = VersionStore(home.root / "models")
+        version = own_loop.sealed(sessions, models, arguments.model)
+        log = home.log_dir / "vllm.log"
+        url = arguments.backend or stack.enter_context(own_loop.started(models.path(version), log))
         label_weights(url, version)
-        values = {
-            "HOME": str(home.root), "DATABASE_URL": postgres.url, "REDIS_URL": valkey.url,
-            "BACKEND_URLS": json.dumps([url]),
-        }  # fmt: skip
-        os.environ |= {f"JUDGESMITH_{name}": value for name, value in values.items()}
+        own_loop.use(
+            home=str(home.root), database_url=database, redis_url=queue, backend_urls=json.dumps([url])
+        )
         compare_stages(sessions, url, settings)
         rows = examples(sessions, models, version, settings, arguments.examples)
         print(sft.compare(models.path(version), rows, settings, home.root / "sft"), flush=True)
 
 
-def sealed(sessions: Sessions, models: VersionStore, model: Path) -> str:
-    """A copy of the model as the champion of a new database."""
-    models.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=models.root.parent) as folder:
-        draft = Path(folder) / "draft"
-        shutil.copytree(model, draft, ignore=shutil.ignore_patterns("manifest.json", "README.md"))
-        return register_seed(sessions, models, models.add(draft, origin="benchmark").id)
-
-
-@contextmanager
-def started(model: Path) -> Iterator[str]:
-    """The URL of a vLLM, for the length of the block."""
-    engine = Engine.start(model, model.parents[1] / "log" / "vllm.log", port=free_port(), max_model_len=4096)
-    try:
-        for _ in engine.wait_ready():
-            pass
-        yield engine.url
-    finally:
-        engine.stop()
-
-
 def compare_stages(sessions: Sessions, url: str, settings: IterationSettings) -> None:
     """Run the stages, each followed by its own requests once more; print a row for each."""
-    bring_in(sessions, settings.instructions)
+    own_loop.bring_in(sessions, own_loop.EXAMPLES, settings.instructions)
     with sessions.begin() as session:
         number = iterations.start(session, "small", settings, "benchmark").id
-    run_stage(number, "select")
+    own_loop.run(sessions, number, "select")
     asyncio.run(warm_up(url))
     print("| stage | requests | tokens | tokens/s | by hand | ratio |\n|---|---|---|---|---|---|", flush=True)
     for stage in ("pair", "judge"):
         asyncio.run(forget_prefixes(url))
         with recording() as sent:
             began = time.monotonic()
-            run_stage(number, stage)
+            own_loop.run(sessions, number, stage)
             seconds = time.monotonic() - began
-        require_done(sessions, number, stage)
         if not sent:
             raise SystemExit(f"the stage {stage} had nothing to ask; give it more --instructions")
         asyncio.run(forget_prefixes(url))
@@ -150,23 +114,6 @@ def row(stage: str, requests: int, mine: Rate, hand: Rate) -> str:
         f"| {stage} | {requests} | {mine.tokens} | {mine.per_second:.0f} | {hand.per_second:.0f} "
         f"| {mine.per_second / hand.per_second:.3f} |"
     )
-
-
-def bring_in(sessions: Sessions, count: int) -> None:
-    """The packaged instructions."""
-    lines = [json.loads(line) for line in EXAMPLES.read_text().splitlines()[:count]]
-    items = [Gathered(Instruction.from_json(line["messages"]), "benchmark", "local") for line in lines]
-    with sessions.begin() as session:
-        store(session, items)
-
-
-def require_done(sessions: Sessions, number: int, stage: str) -> None:
-    """Stop where the stage failed."""
-    with sessions() as session:
-        done = session.get(StageRow, (number, stage))
-        if done is None or done.status != "done":
-            why = session.get_one(IterationRow, number).error or (done and done.error)
-            raise SystemExit(f"the stage {stage} failed: {why}")
 
 
 @contextmanager

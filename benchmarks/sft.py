@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ Row = dict[str, list[int]]
 def compare(model: Path, rows: Sequence[Row], settings: IterationSettings, folder: Path) -> str:
     """A Markdown table; both train in processes of their own, one after the other."""
     folder.mkdir(parents=True)
-    config = write(model, rows, settings, folder)
+    judge = Judge.load(VersionStore(model.parent), model.name, Backends([]), 4096)
+    once = settings.model_copy(update={"sft_epochs": 1.0})
+    config = write(judge, model, {"reasoned": rows}, once, folder, "benchmark")
     tokens = sum(len(row["input_ids"]) for row in rows)
     mine = tokens / seconds("workers.train", config)
     bare = tokens / seconds("benchmarks.sft", config)
@@ -33,24 +35,30 @@ def compare(model: Path, rows: Sequence[Row], settings: IterationSettings, folde
     )
 
 
-def write(model: Path, rows: Sequence[Row], settings: IterationSettings, folder: Path) -> Path:
-    """The files of a finetune stage with the reasoned lesson alone, once through its rows."""
+def write(
+    judge: Judge,
+    seed_model: Path,
+    datasets: Mapping[str, Sequence[Row]],
+    settings: IterationSettings,
+    folder: Path,
+    run: str,
+) -> Path:
+    """The files of a finetune stage; a dataset that is not given has no rows. Returns the configuration's."""
     for name in ("reasoned", "preferences", "pointwise", "verdicts", "reads"):
-        lines = rows if name == "reasoned" else []
+        lines = datasets.get(name, [])
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
-    judge = Judge.load(VersionStore(model.parent), model.name, Backends([]), 4096)
     labels = {
         f"label_{text.lower()}": judge.assembler.encoder.label(text)
         for template in (pairwise_reasoning(), pointwise())
         for text in template.labels
     }
     config = {
-        "seed_model": str(model),
+        "seed_model": str(seed_model),
         "folder": str(folder),
         **labels,
-        "settings": settings.model_copy(update={"sft_epochs": 1.0}).model_dump(),
+        "settings": settings.model_dump(),
         "tracker": "none",
-        "run": "benchmark",
+        "run": run,
     }
     path = folder / "train.json"
     path.write_text(json.dumps(config))

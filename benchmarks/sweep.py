@@ -1,12 +1,19 @@
 """What a small judge learns from which pairs: one row a run, all runs kept.
 
-    python benchmarks/sweep.py --model SEED_FOLDER --data FOLDER --work FOLDER [--runs NAME ...]
+    python -m benchmarks.sweep --model SEED_FOLDER --data FOLDER --work FOLDER [--runs NAME ...]
+    python -m benchmarks.sweep --model SEED_FOLDER --data FOLDER --work FOLDER --describe
+    python -m benchmarks.sweep --work FOLDER --table
 
 DATA holds `instructions_*.jsonl` (`messages`, `in_dev_pairs`) and `pairs_*.jsonl` (labeled pairs). The
 instructions are answered once by the seed model and kept in WORK. Each run of `RUNS` then constructs its
 pairs, trains by `workers.train` as an iteration does, and is measured as the pointwise difference on
 held-out constructed pairs and on every set of labeled pairs; so is each model of `--measure`. A run that is
-in WORK/results.jsonl already is not repeated; `--table` prints the results as Markdown and does nothing else.
+in WORK/results.jsonl already is not repeated.
+
+Two flags start no engine. `--table` prints the results as Markdown. `--describe` prints what was wrong with
+the responses of the pool, by kind, and of each run in WORK the strategies of its training pairs, in how many
+of each the longer response is chosen, and their tokens. It finds the strategy of a row by constructing the
+pairs of the pool once more, so it needs the same data and the same number of instructions.
 """
 
 import argparse
@@ -17,26 +24,23 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scipy import stats
-
-from judge.anchors import LabeledPair, parse_anchors
+from benchmarks import sft
+from benchmarks import sweep_tables as tables
+from benchmarks.sweep_pool import RESPONSES, answer, answered, constructed, drawn, labeled, read, split
+from judge.anchors import LabeledPair
 from judge.balance import even_lengths
-from judge.comparison import Instruction, PreferencePair, Side, other
+from judge.comparison import PreferencePair, Side, other
 from judge.engine import Engine, free_port
-from judge.generator import Champion
 from judge.judging import Judge, Options
 from judge.llm import VLLM, Backends
 from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings, PairMix
-from judge.prompts import Assembler, load_encoder
-from judge.responses import flaw
-from judge.templates import pairwise_reasoning, pointwise
-from judge.versions import Manifest
-from workers.responses import Task, Writer
+from workers.batches import in_portions
+from workers.engine import take_weights
 from workers.tokens import pointwise_row, read_row
 
 MIXES: dict[str, dict[str, float]] = {
@@ -75,14 +79,8 @@ RUNS: dict[str, dict[str, Any]] = {
         "pointwise_learning_rate": 1e-4,
     },
 }
-HELD_OUT = {
-    "neighbor": "held-out neighbor",
-    "modified": "held-out modified",
-    "requirement": "held-out requirement",
-}
-LONGEST = 1200
-# What else is written for an instruction, in turns.
-WORSE = (["modified"], ["hotter"], [], ["modified"], ["hotter"])
+MAX_MODEL_LEN = 4096
+RESULTS = "results.jsonl"
 
 
 def main() -> None:
@@ -96,33 +94,56 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100, help="labeled pairs of each set")
     parser.add_argument("--sets", nargs="*", help="names of the sets of labeled pairs, all by default")
     parser.add_argument("--measure", nargs="*", default=[], metavar="NAME=FOLDER", help="models as they are")
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--describe", action="store_true", help="print what was trained on, and stop")
+    parser.add_argument("--table", action="store_true", help="print the results, and stop")
     options = parser.parse_args()
     if options.table:
-        print(table(read(options.work / "results.jsonl")))
+        print(tables.results(read(options.work / RESULTS)))
+        return
+    if options.model is None or options.data is None:
+        parser.error("--model and --data are needed for all but --table")
+    if options.describe:
+        describe(options)
         return
     options.work.mkdir(parents=True, exist_ok=True)
-    engine = Engine.start(options.model, options.work / "vllm.log", port=free_port(), max_model_len=4096)
+    engine = Engine.start(
+        options.model, options.work / "vllm.log", port=free_port(), max_model_len=MAX_MODEL_LEN
+    )
     try:
         for _ in engine.wait_ready():
             pass
         asyncio.run(sweep(options, engine.url))
     finally:
         engine.stop()
-    print(table(read(options.work / "results.jsonl")))
+    print(tables.results(read(options.work / RESULTS)))
+
+
+def describe(options: argparse.Namespace) -> None:
+    """Print the pool, and what each run in WORK was trained on."""
+    print(tables.pool(read(options.work / RESPONSES)))
+    training, _ = split(answered(options.work, drawn(options.data, options.instructions)))
+    for name, settings in ((name, DEFAULTS | RUNS[name]) for name in options.runs):
+        rows = read(options.work / name / "pointwise.jsonl")
+        if rows:
+            judge = seed_judge(options.model, settings["field_tokens"])
+            pairs = made(settings, training, random.Random(f"sweep {settings['mix']}"))
+            known = {tables.key(pointwise_row(judge, pair)): pair for pair in pairs}
+            print(f"\n{tables.lessons(name, rows, known)}", flush=True)
 
 
 async def sweep(options: argparse.Namespace, url: str) -> None:
     """Everything that needs the engine."""
     server = VLLM(url, timeout_s=600)
+    instructions = drawn(options.data, options.instructions)
     try:
-        pool = await answered(options, server)
-        training, held_out = split(pool)
+        await server.label_weights("seed")
+        await answer(options.work, instructions, seed_judge(options.model, None, server))
+        training, held_out = split(answered(options.work, instructions))
         sets = labeled(options.data, options.limit, options.sets) | constructed(held_out)
         folders = {"seed": options.model} | dict(one.split("=", 1) for one in options.measure)
         runs = dict.fromkeys(folders) | {name: DEFAULTS | RUNS[name] for name in options.runs}
         for name, settings in runs.items():
-            done = {row["run"] for row in read(options.work / "results.jsonl")}
+            done = {row["run"] for row in read(options.work / RESULTS)}
             if name in done:
                 continue
             began = time.monotonic()
@@ -130,93 +151,11 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
             trained = time.monotonic() - began
             outcomes = await measure(server, folder, sets, (settings or DEFAULTS)["field_tokens"])
             row = {"run": name, "settings": settings, "minutes": round(trained / 60, 1), "outcomes": outcomes}
-            with (options.work / "results.jsonl").open("a") as stream:
+            with (options.work / RESULTS).open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
-            print(table(read(options.work / "results.jsonl")), flush=True)
+            print(tables.results(read(options.work / RESULTS)), flush=True)
     finally:
         await server.aclose()
-
-
-async def answered(options: argparse.Namespace, server: VLLM) -> list[Answered]:
-    """The pool, generated once: a response to each instruction, and for shares of them a worse one."""
-    path = options.work / "responses.jsonl"
-    writer = Writer(Champion(judge_of(options.model, "seed", server, None)), IterationSettings())
-    await server.label_weights("seed")
-    instructions = drawn(options.data, options.instructions)
-    tasks = [
-        Task(index, instruction, kind)
-        for index, instruction in enumerate(instructions)
-        for kind in ("response", *WORSE[index % len(WORSE)])
-    ]
-    known = {(row["index"], row["kind"]) for row in read(path)}
-    missing = [task for task in tasks if (task.instruction_id, task.kind) not in known]
-    done = len(tasks) - len(missing)
-
-    with path.open("a") as stream:
-
-        async def one(task: Task) -> None:
-            nonlocal done
-            made = await writer.work(task)
-            asked = Instruction.of(made.prompt or "") if task.kind == "modified" else task.instruction
-            reason = flaw(asked, made.text, made.finished)
-            text = None if reason else made.text.replace("\x00", "")
-            row = {"index": task.instruction_id, "kind": task.kind, "text": text, "flaw": reason}
-            stream.write(json.dumps(row) + "\n")
-            stream.flush()
-            done += 1
-            if done % 50 == 0:
-                print(f"{done} of {len(tasks)} responses", flush=True)
-
-        await together(missing, one, 64)
-    texts = {(row["index"], row["kind"]): row["text"] for row in read(path)}
-    return [
-        Answered(index, instruction, text, texts.get((index, "modified")), texts.get((index, "hotter")))
-        for index, instruction in enumerate(instructions)
-        if (text := texts.get((index, "response")))
-    ]
-
-
-def drawn(data: Path, wanted: int) -> list[Instruction]:
-    """Instructions of all files in turn that occur in no labeled pair."""
-    rng = random.Random(5)
-    files = []
-    for path in sorted(data.glob("instructions_*.jsonl")):
-        rows = [row for row in read(path) if not row.get("in_dev_pairs") and row["language"] == "en"]
-        rng.shuffle(rows)
-        files.append([row for row in rows if 8 <= sum(len(m["content"]) for m in row["messages"]) <= LONGEST])
-    found: dict[str, Instruction] = {}
-    while len(found) < wanted and any(files):
-        for rows in files:
-            if rows:
-                instruction = Instruction.from_json(rows.pop()["messages"])
-                found[instruction.digest] = instruction
-    return list(found.values())[:wanted]
-
-
-def split(pool: Sequence[Answered]) -> tuple[list[Answered], list[Answered]]:
-    """Four fifths to train on, one fifth to measure on."""
-    return [item for item in pool if item.key % 5], [item for item in pool if item.key % 5 == 0]
-
-
-def constructed(pool: Sequence[Answered]) -> dict[str, list[LabeledPair]]:
-    """Held-out pairs of the strategies that the target names."""
-    sets = {}
-    for strategy, name in HELD_OUT.items():
-        made = construct(pool, {strategy: 1.0}, 1, random.Random(f"held out {strategy}"))
-        sets[name] = [LabeledPair(str(key), pair.comparison("a"), "a") for key, pair in made]
-    return sets
-
-
-def labeled(data: Path, limit: int, names: Sequence[str] | None) -> dict[str, list[LabeledPair]]:
-    """Up to `limit` pairs with a winner of every set, the same ones each time."""
-    sets = {}
-    for path in sorted(data.glob("pairs_*.jsonl")):
-        if names and path.stem.removeprefix("pairs_") not in names:
-            continue
-        pairs = [pair for pair in parse_anchors(path.read_text("utf-8").split("\n")) if pair.label != "tie"]
-        random.Random(3).shuffle(pairs)
-        sets[path.stem.removeprefix("pairs_")] = pairs[:limit]
-    return sets
 
 
 def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool: list[Answered]) -> Path:
@@ -228,32 +167,15 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool
     pairs = training_pairs(settings, pool)
     # As in an iteration, a share of the training pairs chooses the checkpoint.
     validation, lessons = pairs[: len(pairs) // 10], pairs[len(pairs) // 10 :]
-    judge = judge_of(options.model, "seed", None, settings["field_tokens"])
-    rows = {
-        "reasoned": [],
-        "preferences": [],
+    judge = seed_judge(options.model, settings["field_tokens"])
+    datasets = {
         "pointwise": [pointwise_row(judge, pair) for pair in lessons],
-        "verdicts": [],
         "reads": [read_row(judge, pair) for pair in validation],
     }
-    for file, lines in rows.items():
-        (folder / f"{file}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
-    labels = {
-        f"label_{text.lower()}": judge.assembler.encoder.label(text)
-        for template in (pairwise_reasoning(), pointwise())
-        for text in template.labels
-    }
-    config = {
-        "seed_model": str(options.model),
-        "folder": str(folder),
-        **labels,
-        "settings": iteration.model_dump(),
-        "tracker": "none",
-        "run": name,
-    }
-    (folder / "train.json").write_text(json.dumps(config))
-    print(f"{name}: training on {len(lessons)} pairs", flush=True)
-    command = [sys.executable, "-m", "workers.train", str(folder / "train.json")]
+    config = sft.write(judge, options.model, datasets, iteration, folder, name)
+    known = {tables.key(row): pair for row, pair in zip(datasets["pointwise"], lessons, strict=True)}
+    print(tables.lessons(name, datasets["pointwise"], known), flush=True)
+    command = [sys.executable, "-m", "workers.train", str(config)]
     with (folder / "train.log").open("wb") as log:
         # A training ends with who started it: when its input is closed.
         training = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
@@ -262,86 +184,49 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool
     return folder / "candidate"
 
 
-def training_pairs(settings: dict[str, Any], pool: list[Answered]) -> list[PreferencePair]:
+def training_pairs(settings: dict[str, Any], pool: Sequence[Answered]) -> list[PreferencePair]:
     """As the pair and filter stages make them: by shares, balanced by length, so many at most."""
-    mix = PairMix.model_validate(MIXES[settings["mix"]]).model_dump()
     rng = random.Random(f"sweep {settings['mix']}")
-    made = [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
-    kept = [made[index] for index in even_lengths(made, settings["pairs"], rng)]
+    pairs = made(settings, pool, rng)
+    kept = [pairs[index] for index in even_lengths(pairs, settings["pairs"], rng)]
     rng.shuffle(kept)
     return kept
+
+
+def made(settings: dict[str, Any], pool: Sequence[Answered], rng: random.Random) -> list[PreferencePair]:
+    """All pairs of a pool by the shares of a run."""
+    mix = PairMix.model_validate(MIXES[settings["mix"]]).model_dump()
+    return [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
 
 
 async def measure(
     server: VLLM, folder: Path, sets: dict[str, list[LabeledPair]], field_tokens: int
 ) -> dict[str, list[list[Any]]]:
     """For each set, of each pair: its id, whether it is right, whether the shorter one is the better."""
-    await server.pause()
-    await server.reload(folder)
-    await server.label_weights("measured")
-    await server.resume()
-    judge = judge_of(folder, "measured", server, field_tokens)
+    await take_weights(server, folder, "measured")
+    judge = Judge.of_folder(folder, "measured", Backends([server]), MAX_MODEL_LEN, field_tokens=field_tokens)
     outcomes: dict[str, list[list[Any]]] = defaultdict(list)
 
-    async def one(task: tuple[str, LabeledPair]) -> None:
+    async def one(task: tuple[str, LabeledPair]) -> tuple[str, list[Any]]:
         name, pair = task
         odds = (await judge.log_odds(pair.comparison, "pointwise", Options(cut=True))).overall
         better: Side = "a" if pair.label == "a" else "b"
         lengths = [len(pair.comparison.response(side)) for side in (better, other(better))]
         right = odds > 0 if pair.label == "a" else odds < 0
-        outcomes[name].append([pair.item, right, lengths[0] < lengths[1]])
+        return name, [pair.item, right, lengths[0] < lengths[1]]
 
-    await together([(name, pair) for name, pairs in sets.items() for pair in pairs], one, 32)
+    def store(found: list[tuple[str, list[Any]]]) -> None:
+        for name, outcome in found:
+            outcomes[name].append(outcome)
+
+    tasks = [(name, pair) for name, pairs in sets.items() for pair in pairs]
+    await in_portions(tasks, one, store, concurrency=32)
     return {name: sorted(rows) for name, rows in sorted(outcomes.items())}
 
 
-def judge_of(folder: Path, label: str, server: VLLM | None, field_tokens: int | None) -> Judge:
-    """A judge on a model folder."""
-    manifest = Manifest(origin=label, files={}, tensors="")
-    backends = Backends([server] if server else [])
-    return Judge(label, manifest, Assembler(load_encoder(folder), 4096), backends, field_tokens=field_tokens)
-
-
-async def together(items: Sequence[Any], task: Callable[[Any], Awaitable[None]], at_once: int) -> None:
-    """Run a task for each item, so many at once."""
-    waiting = list(reversed(items))
-
-    async def work() -> None:
-        while waiting:
-            await task(waiting.pop())
-
-    await asyncio.gather(*(work() for _ in range(at_once)))
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Accuracy of each run on each set; in brackets where both lengths count alike; * is p < 0.05."""
-    if not rows:
-        return "no results"
-    seed = rows[0]["outcomes"]
-    lines = ["| set | n | " + " | ".join(row["run"] for row in rows) + " |", "|---" * (len(rows) + 2) + "|"]
-    for name, base in seed.items():
-        cells = [cell(row["outcomes"].get(name, []), base) for row in rows]
-        lines.append(f"| {name} | {len(base)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def cell(outcomes: list[list[Any]], seed: list[list[Any]]) -> str:
-    """One figure of the table; the test is McNemar's exact one against the seed, one-sided."""
-    if not outcomes:
-        return ""
-    before = {item: right for item, right, _ in seed}
-    gained = sum(right and not before.get(item, right) for item, right, _ in outcomes)
-    lost = sum(not right and before.get(item, right) for item, right, _ in outcomes)
-    p = stats.binomtest(gained, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
-    halves = [[right for _, right, shorter in outcomes if shorter is kind] for kind in (True, False)]
-    balanced = [sum(half) / len(half) for half in halves if half]
-    accuracy = sum(right for _, right, _ in outcomes) / len(outcomes)
-    return f"{accuracy:.3f} ({sum(balanced) / len(balanced):.3f}){'*' if p < 0.05 else ''}"
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file; none where it is missing."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def seed_judge(folder: Path, field_tokens: int | None, *servers: VLLM) -> Judge:
+    """The seed model; without a server it makes prompts only."""
+    return Judge.of_folder(folder, "seed", Backends(list(servers)), MAX_MODEL_LEN, field_tokens=field_tokens)
 
 
 if __name__ == "__main__":

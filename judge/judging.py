@@ -9,6 +9,7 @@ without any lock between the processes.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
@@ -131,6 +132,15 @@ class Judge:
         encoder = load_encoder(store.path(version))
         assembler = Assembler(encoder, max_model_len)
         return cls(version, store.manifest(version), assembler, backends, **options)  # type: ignore[arg-type]
+
+    @classmethod
+    def of_folder(
+        cls, folder: Path, name: str, backends: Backends, max_model_len: int, **options: int | None
+    ) -> "Judge":
+        """A model folder that is no version, or not yet: under a name of its own, not calibrated."""
+        assembler = Assembler(load_encoder(folder), max_model_len)
+        manifest = Manifest(origin=name, files={}, tensors="")
+        return cls(name, manifest, assembler, backends, **options)  # type: ignore[arg-type]
 
     def longest(self, options: Options = DEFAULT) -> int:
         """Tokens that the model may write by itself."""

@@ -6,8 +6,8 @@ import pytest
 
 from judge.database import migrate
 from stack.postgres import prepare_postgres
+from stack.servers import new_home, running
 from stack.valkey import prepare_valkey
-from tests.servers import new_home, running
 
 pytest_plugins = ["tests.fixtures"]
 

@@ -27,13 +27,12 @@ from judge.database import outlasting
 from judge.deciding import reason
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
-from judge.prompts import Assembler, load_encoder
 from judge.scoring import STRATEGIES, Calibration, Strategy
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.templates import pairwise_direct
 from judge.verdict import Verdict
-from judge.versions import Manifest, Probe
+from judge.versions import Probe
 from workers.attack import ATTACKS, PHRASES, measure_attacks, measure_phrases
 from workers.batches import in_portions
 from workers.engine import evaluation_engine, take_weights
@@ -212,13 +211,11 @@ def _pairs(stage: Stage, sets: Sets, dataset: str, how: str) -> list[LabeledPair
 
 
 def _judge(stage: Stage, folder: Path, role: str, backends: Backends) -> Judge:
-    assembler = Assembler(load_encoder(folder), stage.process.max_model_len)
-    manifest = Manifest(origin=role, files={}, tensors="")
-    return Judge(
+    return Judge.of_folder(
+        folder,
         role,
-        manifest,
-        assembler,
         backends,
+        stage.process.max_model_len,
         reasoning_tokens=stage.settings.reasoning_tokens,
         field_tokens=stage.settings.field_tokens,
     )

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import func, select, text
 
+from benchmarks.pool import natural
 from judge import protected, quarantine, tenants
 from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
@@ -11,7 +12,6 @@ from judge.instructions import Gathered
 from judge.portion import FLOOD
 from judge.tables import InstructionRow, ProtectedRow, QuarantineRow
 from judge.tenants import Policy
-from tests.pool import natural
 
 RULES = Rules()
 ANCHOR = (

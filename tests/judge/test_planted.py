@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from benchmarks.pool import natural, plant
 from judge.planted import planted
-from tests.pool import natural, plant
 
 TEXTS = natural(7000)
 WINDOW, BACKGROUND = TEXTS[:1000], TEXTS[1000:]

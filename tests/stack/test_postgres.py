@@ -14,7 +14,7 @@ import stack.postgres
 from stack.errors import StackError
 from stack.home import Home
 from stack.postgres import Postgres, prepare_postgres
-from tests.servers import new_home, running
+from stack.servers import new_home, running
 
 
 def execute(server: Postgres, query: str) -> list[tuple[object, ...]]:
@@ -147,7 +147,7 @@ def test_killing_the_supervisor_stops_it():
     with new_home() as home:
         script = (
             "import sys, time; from stack.home import Home; from stack.postgres import prepare_postgres;"
-            "from pathlib import Path; from tests.servers import running\n"
+            "from pathlib import Path; from stack.servers import running\n"
             "home = Home.at(Path(sys.argv[1]))\n"
             "with running(home, prepare_postgres(home).program()): print('up', flush=True); time.sleep(60)"
         )

@@ -12,8 +12,8 @@ import pytest
 from stack.child import Launch, Program
 from stack.errors import StackError
 from stack.home import Home, alive
+from stack.servers import running
 from stack.supervisor import Backoff, Supervisor
-from tests.servers import running
 
 FOREVER = "import time; time.sleep(600)"
 

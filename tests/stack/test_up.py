@@ -17,10 +17,10 @@ from judge.engine import free_port
 from judge.pointer import move_champion
 from judge.tables import ApiKey
 from judge.versions import VersionStore
+from stack.servers import new_home
 from stack.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401
 from tests.scripted_vllm import scripted
-from tests.servers import new_home
 from tests.stack.test_main import run
 from tests.versions import register
 

@@ -5,8 +5,8 @@ import signal
 import time
 
 from judge import queue
+from stack.servers import new_home, running
 from stack.valkey import prepare_valkey
-from tests.servers import new_home, running
 
 
 def test_data_outlive_a_restart_and_a_kill():

@@ -40,8 +40,8 @@ from judge.tables import (
 )
 from stack.home import Home
 from stack.postgres import Postgres, prepare_postgres
+from stack.servers import new_home, running
 from stack.spawn import CODE
-from tests.servers import new_home, running
 from tests.workers.test_cancel import trainers
 from workers.batches import in_portions
 from workers.stage import run_stage

@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import select
 
+from benchmarks.pool import natural, plant
 from judge import quarantine
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
 from judge.tables import InstructionRow, QuarantineRow
-from tests.pool import natural, plant
 from workers.scan import scan
 
 TEXTS = natural(5200)

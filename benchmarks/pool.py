@@ -1,4 +1,4 @@
-"""Instructions that read like people's, as many as a test needs: halves of real ones, joined."""
+"""Instructions that read like people's, as many as a benchmark or a test needs: halves of real ones."""
 
 import json
 import random

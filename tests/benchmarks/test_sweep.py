@@ -1,0 +1,116 @@
+"""The sweep without its trainings: what the seed writes and reads, and what runs were trained on."""
+
+import argparse
+import json
+import sys
+
+import pytest
+
+from benchmarks import sweep, sweep_tables
+from benchmarks.sweep_pool import answered, drawn, read, split
+from judge.comparison import Instruction, PreferencePair
+from tests.scripted_vllm import scripted
+from tests.tiny_model import make_tiny_model
+from tests.workers.conftest import WORDS
+from workers.tokens import pointwise_row
+
+INSTRUCTIONS = 60
+
+
+def short(prompt):
+    """A response on topic that fits into the length limit."""
+    topic = prompt.rsplit("topic-", 1)[1].split()[0]
+    return f"A topic-{topic} is {WORDS[int(topic) % len(WORDS)]}." + " Yes." * (int(topic) % 4)
+
+
+@pytest.fixture
+def options(tmp_path):
+    """A seed model, instructions, labeled pairs, and an empty work folder."""
+    data, work = tmp_path / "data", tmp_path / "work"
+    data.mkdir()
+    work.mkdir()
+    rows = [
+        {"messages": [{"role": "user", "content": f"What is topic-{n} good for?"}], "language": "en"}
+        for n in range(INSTRUCTIONS)
+    ]
+    rows.append(rows[0] | {"in_dev_pairs": True})
+    pairs = [
+        {"id": f"p{n}", "instruction": f"Q{n}", "response_a": "yes" * n, "response_b": "no", "label": "b"}
+        for n in range(1, 6)
+    ]
+    for name, lines in (("instructions_x", rows), ("pairs_y", pairs)):
+        (data / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return argparse.Namespace(
+        model=make_tiny_model(tmp_path / "model"),
+        data=data,
+        work=work,
+        runs=[],
+        instructions=INSTRUCTIONS,
+        limit=4,
+        sets=None,
+        measure=[],
+    )
+
+
+async def test_the_seed_answers_each_instruction_once_and_is_measured_on_every_set(options):
+    with scripted(options.model, text=short).serve() as server:
+        await sweep.sweep(options, server.url)
+        asked = server.script.requests
+        await sweep.sweep(options, server.url)
+        assert server.script.requests == asked
+
+    (row,) = read(options.work / "results.jsonl")
+    written = [(one["index"], one["kind"]) for one in read(options.work / "responses.jsonl")]
+    assert {index for index, kind in written if kind == "response"} == set(range(INSTRUCTIONS))
+    assert len(set(written)) == len(written)
+    assert len(row["outcomes"]["y"]) == 4
+    assert len(row["outcomes"]["held-out neighbor"]) == INSTRUCTIONS / 5
+
+
+async def test_describing_names_the_strategies_of_what_a_run_was_trained_on(options, monkeypatch, capsys):
+    with scripted(options.model, text=short).serve() as server:
+        await sweep.sweep(options, server.url)
+    settings = sweep.DEFAULTS | sweep.RUNS["demands"]
+    training, _ = split(answered(options.work, drawn(options.data, INSTRUCTIONS)))
+    pairs = sweep.training_pairs(settings, training)
+    judge = sweep.seed_judge(options.model, settings["field_tokens"])
+    rows = [pointwise_row(judge, pair) for pair in pairs]
+    (options.work / "demands").mkdir()
+    foreign = {"chosen_ids": [1, 2], "rejected_ids": [3]}
+    text = "".join(json.dumps(row) + "\n" for row in [*rows, foreign])
+    (options.work / "demands" / "pointwise.jsonl").write_text(text)
+    capsys.readouterr()
+
+    folders = ["--model", str(options.model), "--data", str(options.data), "--work", str(options.work)]
+    more = ["--instructions", str(INSTRUCTIONS), "--describe"]
+    monkeypatch.setattr(sys, "argv", ["sweep", *folders, *more])
+    sweep.main()
+
+    printed = capsys.readouterr().out
+    tokens = sum(len(ids) for row in rows for ids in row.values()) + 3
+    assert f"demands: {len(pairs) + 1} pairs, {tokens} tokens" in printed
+    for strategy in ("requirement", "neighbor"):
+        own = [pair for pair in pairs if pair.strategy == strategy]
+        longer = sum(len(pair.chosen) > len(pair.rejected) for pair in own)
+        assert f"| {strategy} | {len(own)} | {longer} | {longer / len(own):.3f} |" in printed
+    assert "| not known | 1 |" in printed
+    assert f"| response | {INSTRUCTIONS} | {INSTRUCTIONS} |" in printed
+
+
+def test_the_pools_flaws_are_counted_by_kind():
+    flaws = [("response", None), ("response", "empty"), ("hotter", None), ("response", None)]
+
+    table = sweep_tables.pool([{"kind": kind, "flaw": flaw} for kind, flaw in flaws])
+
+    assert table.splitlines()[2:] == ["| hotter | 1 | 1 | 0 |", "| response | 3 | 2 | 1 |"]
+
+
+def test_pairs_of_equal_length_have_no_longer_response():
+    rows = [{"chosen_ids": [n], "rejected_ids": [0]} for n in range(3)]
+    texts = [("long one", "short"), ("same", "same"), ("s", "longer")]
+    pairs = {
+        sweep_tables.key(row): PreferencePair(Instruction.of("Q"), chosen, rejected, "neighbor")
+        for row, (chosen, rejected) in zip(rows, texts, strict=True)
+    }
+
+    assert "| neighbor | 3 | 1 | 0.333 |" in sweep_tables.lessons("run", rows, pairs)
