@@ -19,8 +19,8 @@ from judge.statistics import Outcome, cluster_draws, wilson
 Role = Literal["candidate", "champion", "seed"]
 Array = np.ndarray[Any, Any]
 LEVEL = 0.99
-# With fewer written judgments their n-grams repeat by chance, or cannot repeat at all.
-_FEWEST_RATIONALES = 20
+# Of fewer written judgments even the same one each time has a trigram in ten that is no repetition.
+FEWEST_RATIONALES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ def distinct_trigrams(reasoned: Mapping[Role, Sequence[Outcome]]) -> dict[Role, 
     for role, outcomes in reasoned.items():
         texts = [outcome.rationale.split() for outcome in outcomes if outcome.rationale]
         grams = [gram for words in texts for gram in zip(words, words[1:], words[2:], strict=False)]
-        if len(texts) >= _FEWEST_RATIONALES and grams:
+        if len(texts) >= FEWEST_RATIONALES and grams:
             found[role] = grams
     amount = min((len(grams) for grams in found.values()), default=0)
     shares = {role: len(set(grams[:amount])) / amount for role, grams in found.items()}
