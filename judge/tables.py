@@ -103,6 +103,7 @@ class InstructionRow(Base):
 
     `near_duplicates` counts what was not stored for being nearly the same. `scanned` is false until the scan
     for planted phrases has seen it; one that a person has `released` from quarantine does not go back there.
+    `suspected`: what to quarantine it for once the iteration in progress, which works with it, is over.
     """
 
     __tablename__ = "instructions"
@@ -110,6 +111,7 @@ class InstructionRow(Base):
         Index("ix_instructions_bands", "bands", postgresql_using="gin"),
         Index("ix_instructions_tenant_created_at", "tenant", "created_at"),
         Index("ix_instructions_unscanned", "id", postgresql_where=text("NOT scanned")),
+        Index("ix_instructions_suspected", "id", postgresql_where=text("suspected IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
@@ -124,6 +126,7 @@ class InstructionRow(Base):
     near_duplicates: Mapped[int] = mapped_column(server_default=text("0"))
     scanned: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     released: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    suspected: Mapped[JSON | None]
 
 
 class QuarantineRow(Base):
@@ -362,6 +365,9 @@ class ScheduleRow(Base):
     actor: Mapped[str]
     served_until: Mapped[datetime]
     last_instruction: Mapped[int]
+    # The latest iteration when it was set, and why it begins none any more.
+    after_iteration: Mapped[int] = mapped_column(server_default=text("0"))
+    stopped: Mapped[str | None]
 
 
 class IterationRow(Base):
@@ -390,6 +396,7 @@ class IterationRow(Base):
     error: Mapped[str | None]
     actor: Mapped[str]
     campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    scheduled: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
@@ -481,7 +488,10 @@ class ResponseRow(Base):
 
 
 class PairRow(Base):
-    """A preference pair that an iteration constructed."""
+    """A preference pair that an iteration constructed.
+
+    `lender_id`: the other instruction whose response the rejected one is, or has parts of.
+    """
 
     __tablename__ = "preference_pairs"
     __table_args__ = (UniqueConstraint("iteration_id", "instruction_id", "ordinal"),)
@@ -489,6 +499,9 @@ class PairRow(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     iteration_id: Mapped[int] = mapped_column(ForeignKey("iterations.id", ondelete="CASCADE"))
     instruction_id: Mapped[int] = mapped_column(ForeignKey("instructions.id", ondelete="CASCADE"), index=True)
+    lender_id: Mapped[int | None] = mapped_column(
+        ForeignKey("instructions.id", ondelete="CASCADE"), index=True
+    )
     ordinal: Mapped[int]
     held_out: Mapped[bool] = mapped_column(Boolean)
     strategy: Mapped[str]
@@ -496,10 +509,15 @@ class PairRow(Base):
     chosen: Mapped[str]
     rejected: Mapped[str]
 
+    @property
+    def item(self) -> str:
+        """Its name among what is evaluated."""
+        return f"pair-{self.instruction_id}-{self.ordinal}"
+
     def to_pair(self) -> PreferencePair:
         """The domain's value."""
         instruction = Instruction.from_json(self.messages)
-        return PreferencePair(instruction, self.chosen, self.rejected, self.strategy)
+        return PreferencePair(instruction, self.chosen, self.rejected, self.strategy, self.lender_id)
 
 
 class JudgmentRow(Base):
