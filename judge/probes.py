@@ -14,6 +14,7 @@ import numpy as np
 import statsmodels.api as sm
 from scipy.special import entr
 
+from judge.scoring import MOST_TIES
 from judge.statistics import Outcome, cluster_draws, wilson
 
 Role = Literal["candidate", "champion", "seed"]
@@ -101,7 +102,7 @@ _SHARES: tuple[tuple[str, float, float, Callable[[Array], Array]], ...] = (
     ("P(first shown wins)", 0.35, 0.65, _share(_FIRST, _SECOND)),
     ("position consistency", 0.5, 1.0, _per(_CONSISTENT, 1)),
     ("invalid share", 0.0, 0.05, _per(_INVALID, 2)),
-    ("tie share", 0.0, 0.25, _per(_TIE, 2)),
+    ("tie share", 0.0, MOST_TIES, _per(_TIE, 2)),
     ("verdict entropy", 0.5, 2.0, _entropy),
     ("right where the shorter is right", 0.5, 1.0, _share(_SHORTER_RIGHT, _SHORTER_WRONG)),
 )
