@@ -14,10 +14,10 @@ MINE = {name: {"temperature": 2.0, "tie_band": 0.08, "pairs": 50} for name in ("
 
 
 def blind_in_part(prompt, weights):
-    """Right about most topics; about every fifth it is a little wrong, and nearly even."""
-    topic = prompt.split("topic-")[1].split()[0] if "topic-" in prompt else "1"
+    """Right about most topics; about every fourth it is a little wrong, and nearly even."""
+    topic = int(prompt.split("topic-")[1].split()[0]) if "topic-" in prompt else 1
     margin = on_topic(prompt, weights)
-    return -0.01 * margin if weights.name == "candidate" and int(topic) % 5 == 0 else margin
+    return -0.005 * (1 + topic % 7) * margin if weights.name == "candidate" and topic % 4 == 0 else margin
 
 
 @pytest.fixture
@@ -34,11 +34,18 @@ def calibrated(loop, tmp_path):
     return loop
 
 
-def test_each_version_is_measured_with_the_calibration_that_serves(calibrated):
-    loop = calibrated
+def start(loop):
+    """An iteration with pairs enough to fit on."""
     loop.bring_in(160)
     loop.evaluation.script.margin = blind_in_part
-    number = loop.start(instructions=160, held_out_share=0.5, evaluated_pairs=200, max_pointwise=8)
+    return loop.start(
+        instructions=160, held_out_share=0.5, pairs_per_instruction=4, evaluated_pairs=400, max_pointwise=8
+    )
+
+
+def test_each_version_is_measured_with_the_calibration_that_serves(calibrated):
+    loop = calibrated
+    number = start(loop)
 
     row = loop.run(number)
 
@@ -66,9 +73,7 @@ def test_each_version_is_measured_with_the_calibration_that_serves(calibrated):
 
 def test_a_stage_that_is_run_again_measures_the_rest_with_the_same_calibration(calibrated):
     loop = calibrated
-    loop.bring_in(160)
-    loop.evaluation.script.margin = blind_in_part
-    number = loop.start(instructions=160, held_out_share=0.5, evaluated_pairs=200, max_pointwise=8)
+    number = start(loop)
     before = loop.run(number).candidate
     later = EvaluationRow.dataset != "held_out_fit"
     query = select(EvaluationRow).where(EvaluationRow.role == "candidate", later)
