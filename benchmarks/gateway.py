@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from judge.engine import free_port
 
@@ -56,9 +57,11 @@ def main() -> None:
                     (name, open_targets.enter_context(start()) + path, body)
                     for name, start, path, body in targets
                 ]
+                alone = f"http://127.0.0.1:{backend}/inference/v1/generate"
                 for _ in range(options.rounds):
                     for name, url, body in urls:
                         asyncio.run(measure(name, url, body, options.seconds))
+                    asyncio.run(measure_backend(alone, options.seconds))
 
 
 def judgesmith(home: Path, backend: int) -> Callable[[], Any]:
@@ -126,11 +129,11 @@ def running(
 
 
 def pin(parent: int, words: str, cores: set[int]) -> None:
-    """Keep the descendant of `parent` whose command line holds `words`, and its threads, on these cores."""
-    found = subprocess.run(["pgrep", "-P", str(parent), "-f", words], capture_output=True, text=True)
-    for pid in map(int, found.stdout.split()):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), cores)
+    """Keep the child of `parent` whose command line ends with `words`, and its threads, on these cores."""
+    children = psutil.Process(parent).children()
+    (found,) = (child for child in children if " ".join(child.cmdline()).endswith(words))
+    for thread in found.threads():
+        os.sched_setaffinity(thread.id, cores)
 
 
 async def until_ready(url: str) -> None:
@@ -151,6 +154,12 @@ def ours(number: int) -> dict[str, Any]:
     """A direct decision about texts that no other request has."""
     question, first, second = texts(number)
     return {"instruction": question, "response_a": first, "response_b": second, "mode": "direct"}
+
+
+def read(number: int) -> dict[str, Any]:
+    """One label read of the length that `ours` comes to."""
+    sampling = {"max_tokens": 1, "logprob_token_ids": [1, 2]}
+    return {"token_ids": [number % 1000] * 250, "sampling_params": sampling}
 
 
 def theirs(number: int) -> dict[str, Any]:
@@ -178,6 +187,13 @@ async def measure(name: str, url: str, body: Body, seconds: float) -> None:
             print(f"{name:12} {callers:3} at once      {rate:7.0f}/s   {spread(taken)}", flush=True)
         taken = await load.opened(100, seconds)
         print(f"{name:12} 100 a second    {len(taken) / seconds:7.0f}/s   {spread(taken)}", flush=True)
+
+
+async def measure_backend(url: str, seconds: float) -> None:
+    """What the backend and the load on it take by themselves, at the 200 reads a second of 100 decisions."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        taken = await Load(session, url, read).opened(200, seconds)
+        print(f"{'backend':12} 200 a second    {len(taken) / seconds:7.0f}/s   {spread(taken)}", flush=True)
 
 
 class Load:

@@ -1,7 +1,7 @@
 """Judging by a running service: speed beside vLLM driven directly, and what cascade and early stops save.
 
-    python benchmarks/judging.py speed   --home HOME PAIRS.jsonl [--mode direct|reasoning]
-    python benchmarks/judging.py cascade --home HOME PAIRS.jsonl [PAIRS.jsonl ...] [--limit 40] [--tokens 512]
+    python -m benchmarks.judging speed   --home HOME PAIRS.jsonl [--mode direct|reasoning]
+    python -m benchmarks.judging cascade --home HOME PAIRS.jsonl [PAIRS.jsonl ...] [--limit 40] [--tokens 512]
 
 HOME is the home of a running `judgesmith up`, which names its gateway and its backend. Pair files have the
 lines `{"id", "instruction" | "messages", "response_a", "response_b", "label": "a" | "b" | "tie"}`.
@@ -15,21 +15,22 @@ fixed votes under the stopping rules.
 import argparse
 import asyncio
 import random
+import statistics
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.running import Served, served
 from judge.anchors import LabeledPair, parse_anchors
-from judge.judging import Judge, Options
-from judge.llm import Backends
+from judge.comparison import Side
+from judge.judging import SIDES, Judge, Options
 from judge.statistics import wilson
-from judge.templates import pairwise_direct
-from judge.versions import VersionStore
+from judge.templates import pairwise_direct, pairwise_reasoning
 from judge.voting import Vote, enough, majority
-from stack.home import Home
 
 CONCURRENCY = 16
 VOTES = 16
@@ -49,30 +50,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=512, help="longest rationale")
     options = parser.parse_args()
-    addresses = Home.at(options.home).read_addresses()
-    if addresses is None:
-        raise SystemExit(f"no stack runs in {options.home}: start it with `judgesmith up`")
-    asyncio.run(measure(options, addresses.gateway_url, addresses.backend_urls))
+    asyncio.run(measure(options))
 
 
-async def measure(options: argparse.Namespace, gateway: str, backends: list[str]) -> None:
+async def measure(options: argparse.Namespace) -> None:
     """One of the two measurements."""
-    served = Backends.connect(backends, 600)
-    version = await served.servers[0].weights()
-    judge = Judge.load(VersionStore(options.home / "models"), version, served, 4096)
-    print(f"version {version}, direct strategy {judge.manifest.strategy}")
-    try:
-        async with httpx.AsyncClient(base_url=gateway, timeout=600) as http:
-            if options.what == "speed":
-                await speed(options, judge, http)
-            else:
-                for file in options.pairs:
-                    await cascade(file, options.limit, options.tokens, judge, http)
-    finally:
-        await served.aclose()
+    async with served(options.home, 2 * CONCURRENCY) as running:
+        if options.what == "speed":
+            await speed(options, running)
+        else:
+            for file in options.pairs:
+                await cascade(file, options.limit, options.tokens, running.judge, running.gateway)
 
 
-async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClient) -> None:
+async def speed(options: argparse.Namespace, running: Served) -> None:
     """Pairs per second of both, round by round, and the median ratio."""
     pairs = sample(options.pairs[0], options.limit * options.rounds * 2)
     body = {"mode": options.mode, "cache": False} | (
@@ -80,10 +71,10 @@ async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClie
     )
 
     async def through_gateway(pair: LabeledPair) -> None:
-        await ask(http, pair, body)
+        await ask(running.gateway, pair, body)
 
     async def by_hand(pair: LabeledPair) -> None:
-        await asyncio.gather(*(direct_call(judge, pair, first, options.mode) for first in ("a", "b")))
+        await asyncio.gather(*(direct_call(running, pair, first, options.mode) for first in SIDES))
 
     ratios = []
     for number in range(options.rounds):
@@ -99,20 +90,27 @@ async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClie
             f"ratio {ratios[-1]:.3f}",
             flush=True,
         )
-    print(f"{options.mode}: median ratio {sorted(ratios)[len(ratios) // 2]:.3f}")
+    print(f"{options.mode}: median ratio {statistics.median(ratios):.3f}")
 
 
-async def direct_call(judge: Judge, pair: LabeledPair, first: Any, mode: str) -> None:
+async def direct_call(running: Served, pair: LabeledPair, first: Side, mode: str) -> None:
     """What a user of vLLM alone would send: the same token ids, the label ids or the sampling."""
-    server = judge.backends.pick()
+    judge, encoder = running.judge, running.judge.assembler.encoder
     if mode == "direct":
         template = pairwise_direct()
         prompt = judge.comparison_prompt(template, pair.comparison, first, 1, CUT)
-        labels = [judge.assembler.encoder.label(label) for label in template.labels]
-        await server.read_labels(prompt.token_ids, labels)
+        await running.hand.read(prompt.token_ids, [encoder.label(label) for label in template.labels])
         return
-    # With its closing request, where the text stops without a verdict: that is part of a judgment.
-    await judge.vote(pair.comparison, first, judge.sampling(CUT, 0), CUT)
+    template = pairwise_reasoning()
+    prompt = judge.comparison_prompt(template, pair.comparison, first, judge.reserve(CUT), CUT)
+    text = (
+        await running.hand.write(prompt.token_ids, max_tokens=judge.longest(CUT), temperature=0.0)
+    ).strip()
+    if "[[" not in text:
+        # A text that stops without a verdict takes a second request for it: that is part of a judgment.
+        ids = prompt.token_ids + encoder.untrusted(text) + encoder.trusted(template.ending)
+        choice = {"choice": list(template.labels)}
+        await running.hand.write(ids, max_tokens=8, temperature=0.0, structured_outputs=choice)
 
 
 CUT = Options(cut=True)
@@ -158,14 +156,39 @@ async def cascade(file: Path, limit: int, tokens: int, judge: Judge, http: httpx
         took = await timed(pairs, one, AT_ONCE)
         verdicts = [(pair, answers[pair.item]["verdict"]) for pair in pairs]
         show(name, verdicts, took, sum(answer["path"] == "reasoning" for answer in answers.values()))
+    replay(list(fixed.values()))
+
+
+def replay(every: Sequence[Sequence[Vote]]) -> None:
+    """What each rule would have saved of the fixed votes, and what it would have said otherwise."""
+    print("\n| rule | votes saved | same verdict | a tie instead | a side instead | the other side |")
+    print("|---|---|---|---|---|---|", flush=True)
     for rule in ("curtailed", "confident"):
-        cast = [stopped(votes, rule) for votes in fixed.values()]
-        total, kept = sum(map(len, fixed.values())), sum(map(len, cast))
-        same = sum(
-            majority(few, allow_tie=True)[0] == majority(votes, allow_tie=True)[0]
-            for few, votes in zip(cast, fixed.values(), strict=True)
+        cast = [stopped(votes, rule) for votes in every]
+        kept, total = sum(map(len, cast)), sum(map(len, every))
+        changes = Counter(
+            change(majority(votes, allow_tie=True)[0], majority(few, allow_tie=True)[0])
+            for few, votes in zip(cast, every, strict=True)
         )
-        print(f"{rule}: {1 - kept / total:.0%} of the votes saved, {same} of {len(cast)} verdicts the same")
+        cells = " | ".join(str(changes[name]) for name in ("same", "tie", "side", "turned"))
+        print(f"| {rule} | {1 - kept / total:.0%} | {cells} |", flush=True)
+    leads = Counter(abs(sum(SIGN[vote.verdict] for vote in votes)) for votes in every)
+    print(
+        "lead of all votes: " + ", ".join(f"{lead} in {count}" for lead, count in sorted(leads.items())),
+        flush=True,
+    )
+
+
+SIGN = {"a": 1, "b": -1, "tie": 0, "invalid": 0}
+
+
+def change(whole: str, early: str) -> str:
+    """How the verdict of the votes that were cast differs from that of all votes."""
+    if whole == early:
+        return "same"
+    if early == "tie":
+        return "tie"
+    return "side" if whole == "tie" else "turned"
 
 
 def stopped(votes: Sequence[Vote], rule: Any) -> Sequence[Vote]:

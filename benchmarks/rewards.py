@@ -1,7 +1,7 @@
 """Rewards of a running service: speed beside vLLM driven directly, one by one beside together, best of n.
 
-    python benchmarks/rewards.py speed --home HOME PAIRS.jsonl
-    python benchmarks/rewards.py best  --home HOME PAIRS.jsonl [PAIRS.jsonl ...]
+    python -m benchmarks.rewards speed --home HOME PAIRS.jsonl
+    python -m benchmarks.rewards best  --home HOME PAIRS.jsonl [PAIRS.jsonl ...]
 
 HOME is the home of a running `judgesmith up`, which names its gateway and its backend. Pair files have the
 lines `{"id", "instruction" | "messages", "response_a", "response_b", "label": "a" | "b" | "tie"}`.
@@ -16,20 +16,19 @@ ones of other instructions) and has the highest reward choose. Random choice is 
 import argparse
 import asyncio
 import random
+import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import httpx
 
+from benchmarks.running import Served, served
 from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Instruction
-from judge.judging import Judge, Options
-from judge.llm import Backends
+from judge.judging import Options
 from judge.statistics import wilson
 from judge.templates import pointwise
-from judge.versions import VersionStore
-from stack.home import Home
 
 CALLERS = 64
 SIZES = (4, 8, 16)
@@ -49,32 +48,23 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
-    addresses = Home.at(options.home).read_addresses()
-    if addresses is None:
-        raise SystemExit(f"no stack runs in {options.home}: start it with `judgesmith up`")
-    asyncio.run(measure(options, addresses.gateway_url, addresses.backend_urls))
+    asyncio.run(measure(options))
 
 
-async def measure(options: argparse.Namespace, gateway: str, backends: list[str]) -> None:
+async def measure(options: argparse.Namespace) -> None:
     """One of the two measurements."""
-    served = Backends.connect(backends, 600)
-    version = await served.servers[0].weights()
-    judge = Judge.load(VersionStore(options.home / "models"), version, served, 4096)
-    print(f"version {version}")
-    limits = httpx.Limits(max_connections=CALLERS)
-    try:
-        async with httpx.AsyncClient(base_url=gateway, timeout=1800, limits=limits) as http:
-            if options.what == "speed":
-                await speed(options, judge, http)
-            else:
-                for file in options.pairs:
-                    await best(file, options.limit, http)
-    finally:
-        await served.aclose()
+    async with served(options.home, CALLERS) as running:
+        if options.what == "speed":
+            await speed(options, running)
+        else:
+            for file in options.pairs:
+                await best(file, options.limit, running.gateway)
 
 
-async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClient) -> None:
+async def speed(options: argparse.Namespace, running: Served) -> None:
     """Responses per second of the three ways, round by round, and the median ratios."""
+
+    http, judge = running.gateway, running.judge
 
     async def directly(items: Sequence[Shown]) -> None:
         template = pointwise()
@@ -82,7 +72,7 @@ async def speed(options: argparse.Namespace, judge: Judge, http: httpx.AsyncClie
 
         async def read(item: Shown) -> None:
             prompt = judge.response_prompt(template, *item, 1, CUT)
-            await judge.backends.pick().read_labels(prompt.token_ids, labels)
+            await running.hand.read(prompt.token_ids, labels)
 
         await by_callers(items, read)
 
@@ -184,8 +174,7 @@ def responses(file: Path) -> list[Shown]:
 
 def ratio(some: Sequence[float], others: Sequence[float]) -> float:
     """The median of the ratios."""
-    found = sorted(one / two for one, two in zip(some, others, strict=True))
-    return found[len(found) // 2]
+    return statistics.median(one / two for one, two in zip(some, others, strict=True))
 
 
 def sample(file: Path) -> list[LabeledPair]:

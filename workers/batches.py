@@ -22,13 +22,15 @@ async def in_portions(
 ) -> None:
     """Do `work` for each item, `concurrency` at a time; give finished results to `store` as time passes.
 
-    `store` runs in a thread, about every `every_s` seconds and once at the end; it also reports progress.
-    While the database is away it is called again with the same results, which it must not store twice.
-    What it raises (a lost lease, a cancellation) ends everything, as does what `work` raises.
+    `store` runs in a thread beside the work, about every `every_s` seconds and once at the end, never twice
+    at a time; it also reports progress. While the database is away it is called again with the same results,
+    which it must not store twice. What it raises (a lost lease, a cancellation) ends everything, as does
+    what `work` raises.
     """
     waiting = list(reversed(items))
     running: set[asyncio.Task[Result]] = set()
     finished: list[Result] = []
+    storing: asyncio.Future[None] | None = None
     last = time.monotonic()
     try:
         while waiting or running:
@@ -40,12 +42,19 @@ async def in_portions(
             if failures:
                 raise failures[0]
             finished += [task.result() for task in done]
-            if time.monotonic() - last >= every_s:
+            if storing is not None and storing.done():
+                storing.result()
+                storing = None
+            if storing is None and time.monotonic() - last >= every_s:
                 last = time.monotonic()
-                portion, finished = finished, []
-                await asyncio.to_thread(outlasting, partial(store, portion))
+                storing = asyncio.ensure_future(asyncio.to_thread(outlasting, partial(store, finished)))
+                finished = []
+        if storing is not None:
+            await storing
         await asyncio.to_thread(outlasting, partial(store, finished))
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        # A thread cannot be cancelled: what it stores is whole before anybody goes on.
+        beside = [storing] if storing is not None else []
+        await asyncio.gather(*running, *beside, return_exceptions=True)
