@@ -18,6 +18,8 @@ from judge.profiles import Profile, iteration_settings
 from judge.tables import CampaignRow, IterationRow
 
 MAX_REFUSALS = 2
+# How an iteration ends whose candidate the gate, an alarm or a person did not let into service.
+IN_VAIN = ("refused", "no_decision")
 
 
 def start(
@@ -72,9 +74,15 @@ def verdict(statuses: list[str], times: int) -> tuple[str, str] | None:
         return "stopped", "a candidate waits for approval"
     if len(statuses) >= times:
         return "done", f"{times} iterations"
-    if len(statuses) >= MAX_REFUSALS and "promoted" not in statuses[-MAX_REFUSALS:]:
+    if in_vain(statuses):
         return "stopped", f"the gate promoted none of the last {MAX_REFUSALS} candidates"
     return None
+
+
+def in_vain(statuses: list[str]) -> bool:
+    """Whether so many of the last iterations promoted nothing that the next one would not either."""
+    last = statuses[-MAX_REFUSALS:]
+    return len(last) == MAX_REFUSALS and all(status in IN_VAIN for status in last)
 
 
 def members(session: Session, campaign: int) -> list[IterationRow]:

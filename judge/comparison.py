@@ -84,12 +84,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """An instruction with a chosen and a rejected response, and the strategy that made it."""
+    """An instruction with a chosen and a rejected response, and the strategy that made it.
+
+    `lender`: the id of the other instruction whose response the rejected one is, or has parts of.
+    """
 
     instruction: Instruction
     chosen: str
     rejected: str
     strategy: str
+    lender: int | None = None
 
     def comparison(self, chosen_side: Side) -> Comparison:
         """The comparison with the chosen response on the given side."""

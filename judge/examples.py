@@ -2,7 +2,7 @@
 
 Reasoned and pointwise ones are the filter stage's rows. Preferences are drawn here from the stored judgments:
 a right one against a wrong, tied or invalid one of the same ordered prompt. Some training instructions are
-set apart as validation; none of theirs is trained on.
+set apart as validation; none of theirs is trained on, which both know before they draw even sets.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from judge.balance import even_places
 from judge.comparison import PreferencePair, Side
 from judge.profiles import IterationSettings
 from judge.tables import ExampleRow, JudgmentRow, PairRow
@@ -61,9 +62,7 @@ def load_examples(session: Session, iteration: int, settings: IterationSettings)
     )
     by_kind: dict[str, list[Example]] = defaultdict(list)
     for row in kept:
-        pair = pairs[row.pair_id]
-        if not is_validation(pair.instruction_id, settings.validation_share):
-            by_kind[row.kind].append(_example(pair, row.chosen_first, row.judgment or ""))
+        by_kind[row.kind].append(_example(pairs[row.pair_id], row.chosen_first, row.judgment or ""))
     validation = [
         row for row in pairs.values() if is_validation(row.instruction_id, settings.validation_share)
     ]
@@ -83,25 +82,18 @@ def is_validation(instruction: int, share: float) -> bool:
     return value < share * 2**32
 
 
-def contrast(
-    judgments: Iterable[JudgmentRow], limit: int, rng: random.Random
-) -> list[tuple[JudgmentRow, JudgmentRow]]:
-    """One right and one wrong judgment of each ordered prompt that has both.
-
-    As many with the chosen response first as with it last, so that the right verdict is A as often as B.
-    """
+def contrast(judgments: Iterable[JudgmentRow], rng: random.Random) -> list[tuple[JudgmentRow, JudgmentRow]]:
+    """One right and one wrong judgment of each ordered prompt that has both."""
     prompts: dict[tuple[int, bool], tuple[list[JudgmentRow], list[JudgmentRow]]] = defaultdict(
         lambda: ([], [])
     )
     for row in judgments:
         prompts[(row.pair_id, row.chosen_first)][0 if row.correct else 1].append(row)
-    drawn: dict[bool, list[tuple[JudgmentRow, JudgmentRow]]] = {True: [], False: []}
-    for (_, chosen_first), (right, wrong) in sorted(prompts.items()):
-        if right and wrong:
-            drawn[chosen_first].append((rng.choice(right), rng.choice(wrong)))
-    smaller = min(limit // 2, *(len(found) for found in drawn.values()))
-    kept = [both for found in drawn.values() for both in rng.sample(found, smaller)]
-    return sorted(kept, key=lambda both: (both[0].pair_id, both[0].chosen_first))
+    return [
+        (rng.choice(right), rng.choice(wrong))
+        for _, (right, wrong) in sorted(prompts.items())
+        if right and wrong
+    ]
 
 
 def _preferences(session: Session, pairs: dict[int, PairRow], settings: IterationSettings) -> list[Example]:
@@ -114,10 +106,13 @@ def _preferences(session: Session, pairs: dict[int, PairRow], settings: Iteratio
         .order_by(JudgmentRow.pair_id, JudgmentRow.chosen_first, JudgmentRow.sample)
     )
     rng = random.Random(f"{settings.seed} preferences")
-    return [
+    found = [
         _example(pairs[right.pair_id], right.chosen_first, right.text, wrong.text)
-        for right, wrong in contrast(judgments, settings.max_preferences, rng)
+        for right, wrong in contrast(judgments, rng)
     ]
+    places = [example.chosen_first for example in found]
+    kept = even_places([example.pair for example in found], places, settings.max_preferences, rng)
+    return [found[index] for index in kept]
 
 
 def _example(row: PairRow, chosen_first: bool, judgment: str = "", wrong: str = "") -> Example:

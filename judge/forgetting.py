@@ -1,9 +1,10 @@
 """Deleting instructions with everything derived from them, on request or because their time is over.
 
-In the database the responses, pairs, judgments and examples go with the instruction, and so do pairs of other
-instructions that borrowed one of its responses. The training files of the iterations that used it are deleted
-by a worker (`files_due`), since gateways may only read that folder. Weights cannot be made to forget: the
-versions that were trained with it are named in the answer and in the audit, for somebody to decide about.
+In the database the responses, pairs, judgments and examples go with the instruction, and so do pairs of
+other instructions that borrowed from its response, what people are asked about it, and what judges wrote
+about these pairs when they were evaluated. The training files of the iterations that used it are deleted by a
+worker (`files_due`), since gateways may only read that folder. Weights cannot be made to forget: the versions
+that were trained with it are named in the answer and in the audit, for somebody to decide about.
 """
 
 import shutil
@@ -12,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from judge import reviews, tenants
+from judge import instructions, reviews, tenants
 from judge.database import Sessions
 from judge.errors import Conflict
 from judge.iterations import ACTIVE
@@ -69,7 +70,12 @@ def forget(
         InstructionRow.id.in_(ids), InstructionRow.digest.in_(digests), InstructionRow.tenant == tenant
     )
     apart = or_(QuarantineRow.digest.in_(digests), QuarantineRow.tenant == tenant)
-    reviewed = or_(ReviewItemRow.instruction_digest.in_(digests), ReviewItemRow.tenant == tenant)
+    # By id: their digests too, since people may be asked about them.
+    named = select(InstructionRow.digest).where(InstructionRow.id.in_(ids))
+    if of_tenant is not None:
+        named = named.where(InstructionRow.tenant == of_tenant)
+    asked = [*digests, *session.scalars(named)]
+    reviewed = or_(ReviewItemRow.instruction_digest.in_(asked), ReviewItemRow.tenant == tenant)
     if of_tenant is not None:
         reviewed = reviewed & (ReviewItemRow.tenant == of_tenant)
         mine, apart = mine & (InstructionRow.tenant == of_tenant), apart & (QuarantineRow.tenant == of_tenant)
@@ -128,8 +134,7 @@ def _erase(session: Session, ids: list[int], apart: Any, reviewed: Any, actor: s
     if items := reviews.remove(session, reviewed):
         record(session, actor, f"{act} review items", {"items": items})
     used = _iterations(session, ids)
-    borrowed = _borrowed(session, ids)
-    pairs = select(PairRow.id).where(or_(PairRow.instruction_id.in_(ids), PairRow.id.in_(borrowed)))
+    pairs = select(PairRow.id).where(or_(PairRow.instruction_id.in_(ids), PairRow.lender_id.in_(ids)))
     trained = session.scalars(
         select(ModelVersion.id)
         .where(
@@ -149,8 +154,7 @@ def _erase(session: Session, ids: list[int], apart: Any, reviewed: Any, actor: s
         iterations=tuple(used),
         versions=tuple(trained),
     )
-    session.execute(delete(PairRow).where(PairRow.id.in_(borrowed)))
-    session.execute(delete(InstructionRow).where(InstructionRow.id.in_(ids)))
+    instructions.remove(session, ids)
     if done.instructions or done.quarantined:
         details = asdict(done)
         counts = {name: details[name] for name in ("instructions", "quarantined", "responses", "pairs")}
@@ -171,18 +175,6 @@ def _iterations(session: Session, ids: list[int], *, active: bool = False) -> li
             IterationRow.status.in_(ACTIVE)
         )
     return sorted(session.scalars(query))
-
-
-def _borrowed(session: Session, ids: list[int]) -> list[int]:
-    """Pairs of other instructions that hold a response to one of these (see `judge.pairs`)."""
-    same = or_(PairRow.rejected == ResponseRow.text, PairRow.chosen == ResponseRow.text)
-    response = exists().where(
-        ResponseRow.instruction_id.in_(ids),
-        ResponseRow.iteration_id == PairRow.iteration_id,
-        same,
-    )
-    query = select(PairRow.id).where(~PairRow.instruction_id.in_(ids), response)
-    return list(session.scalars(query)) if ids else []
 
 
 def _count(session: Session, query: Any) -> int:

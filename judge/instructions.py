@@ -1,16 +1,17 @@
 """Unlabeled instructions: stored once each, whether ingested or captured from live requests."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge.comparison import Instruction
 from judge.fingerprints import Print
-from judge.tables import InstructionRow
+from judge.tables import EvaluationRow, InstructionRow, PairRow
 
 STREAM = "judgesmith:captured"
 
@@ -57,11 +58,39 @@ def store(session: Session, items: Sequence[Gathered]) -> set[int]:
 
 
 def known(session: Session, limit: int, languages: Sequence[str] = ()) -> list[InstructionRow]:
-    """The newest instructions, oldest of them first; only in the given languages, or an unknown one."""
-    query = select(InstructionRow).order_by(InstructionRow.id.desc()).limit(limit)
+    """The newest instructions, oldest of them first; only in the given languages, or an unknown one.
+
+    Those that wait for the quarantine (`judge.quarantine`) are none of them.
+    """
+    query = (
+        select(InstructionRow)
+        .where(InstructionRow.suspected.is_(None))
+        .order_by(InstructionRow.id.desc())
+        .limit(limit)
+    )
     if languages:
         query = query.where(or_(InstructionRow.language.in_(languages), InstructionRow.language.is_(None)))
     return list(session.scalars(query))[::-1]
+
+
+def remove(session: Session, ids: Sequence[int]) -> None:
+    """Delete instructions, and what iterations have derived from them: pairs that borrowed from them as well.
+
+    Evaluations lose what judges wrote about such pairs. The verdicts stay: they are figures, and the gate has
+    counted them.
+    """
+    gone: dict[int, set[str]] = defaultdict(set)
+    derived = or_(PairRow.instruction_id.in_(ids), PairRow.lender_id.in_(ids))
+    for pair in session.scalars(select(PairRow).where(derived)):
+        gone[pair.iteration_id].add(pair.item)
+    written = select(EvaluationRow).where(
+        EvaluationRow.iteration_id.in_(gone), EvaluationRow.strategy == "reasoning"
+    )
+    for row in session.scalars(written):
+        names = gone[row.iteration_id]
+        row.items = [item | {"rationale": None} if item["item"] in names else item for item in row.items]
+    session.flush()
+    session.execute(delete(InstructionRow).where(InstructionRow.id.in_(ids)))
 
 
 def to_stream_entry(item: Gathered) -> dict[str, str]:

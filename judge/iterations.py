@@ -39,9 +39,8 @@ def start(session: Session, profile: Profile, settings: IterationSettings, actor
     Raises:
         Conflict: another one is active or its candidate on trial, or no seed model is registered.
     """
-    pointer = read_pointer(session)
-    if pointer is None:
-        raise Conflict("no model is registered yet: run `judgesmith seed`")
+    pointer, seed = read_pointer(session), seed_version(session)
+    assert pointer is not None
     tried = session.scalars(select(IterationRow).where(IterationRow.status.in_(ON_TRIAL))).first()
     if tried:
         raise Conflict(
@@ -52,7 +51,7 @@ def start(session: Session, profile: Profile, settings: IterationSettings, actor
         stage=STAGES[0],
         profile=profile,
         settings=settings.model_dump(),
-        seed_version=_seed(session, pointer.champion),
+        seed_version=seed,
         judged_by=pointer.champion,
         actor=actor,
     )
@@ -68,11 +67,18 @@ def start(session: Session, profile: Profile, settings: IterationSettings, actor
     return row
 
 
-def _seed(session: Session, champion: str) -> str:
-    """The seed model behind the champion: training always starts there, not at the last version."""
-    version = session.get(ModelVersion, champion)
+def seed_version(session: Session) -> str:
+    """The seed model behind the champion: training always starts there, not at the last version.
+
+    Raises:
+        Conflict: no model is registered.
+    """
+    pointer = read_pointer(session)
+    if pointer is None:
+        raise Conflict("no model is registered yet: run `judgesmith seed`")
+    version = session.get(ModelVersion, pointer.champion)
     assert version is not None
-    return str(version.manifest.get("parent") or champion)
+    return str(version.manifest.get("parent") or pointer.champion)
 
 
 def get(session: Session, iteration: int) -> IterationRow:

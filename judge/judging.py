@@ -31,7 +31,7 @@ from judge.templates import (
     single_direct,
 )
 from judge.verdict import Verdict, parse_verdict
-from judge.versions import Manifest, VersionStore
+from judge.versions import Manifest, StrategyCalibration, VersionStore
 from judge.voting import (
     Stopping,
     Usage,
@@ -135,11 +135,18 @@ class Judge:
 
     @classmethod
     def of_folder(
-        cls, folder: Path, name: str, backends: Backends, max_model_len: int, **options: int | None
+        cls,
+        folder: Path,
+        name: str,
+        backends: Backends,
+        max_model_len: int,
+        *,
+        calibration: dict[str, StrategyCalibration] | None = None,
+        **options: int | None,
     ) -> "Judge":
-        """A model folder that is no version, or not yet: under a name of its own, not calibrated."""
+        """A model folder that is no version, or not yet: under a name of its own."""
         assembler = Assembler(load_encoder(folder), max_model_len)
-        manifest = Manifest(origin=name, files={}, tensors="")
+        manifest = Manifest(origin=name, calibration=calibration or {}, files={}, tensors="")
         return cls(name, manifest, assembler, backends, **options)  # type: ignore[arg-type]
 
     def longest(self, options: Options = DEFAULT) -> int:

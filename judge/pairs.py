@@ -102,7 +102,8 @@ def _neighbor(
         return None
     item = pool[position]
     closest = min(near, key=lambda j: abs(len(pool[j].response) - len(item.response)))
-    return PreferencePair(item.instruction, item.response, pool[closest].response, "neighbor")
+    lender = pool[closest]
+    return PreferencePair(item.instruction, item.response, lender.response, "neighbor", lender.key)
 
 
 def _modified(
@@ -127,7 +128,7 @@ def _random(
     pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
 ) -> PreferencePair | None:
     item, another = pool[position], pool[_another(len(pool), position, rng)]
-    return PreferencePair(item.instruction, item.response, another.response, "random")
+    return PreferencePair(item.instruction, item.response, another.response, "random", another.key)
 
 
 def _requirement(
@@ -153,7 +154,7 @@ def _shortened(
     chosen = " ".join(parts[: max(1, len(parts) // 2)])
     if len(parts) < 2 or not usable(chosen) or len(another.response) <= len(chosen):
         return None
-    return PreferencePair(item.instruction, chosen, another.response, "shortened")
+    return PreferencePair(item.instruction, chosen, another.response, "shortened", another.key)
 
 
 def _worse(strategy: str, degrade: Callable[[str, random.Random], str | None]) -> "Maker":
@@ -178,7 +179,9 @@ def _mixed(strategy: str, degrade: Callable[[str, str, random.Random], str | Non
         item = pool[position]
         other = pool[rng.choice(near)] if near else pool[_another(len(pool), position, rng)]
         rejected = degrade(item.response, other.response, rng)
-        return PreferencePair(item.instruction, item.response, rejected, strategy) if rejected else None
+        if not rejected:
+            return None
+        return PreferencePair(item.instruction, item.response, rejected, strategy, other.key)
 
     return make
 

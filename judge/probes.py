@@ -14,13 +14,14 @@ import numpy as np
 import statsmodels.api as sm
 from scipy.special import entr
 
+from judge.scoring import MOST_TIES
 from judge.statistics import Outcome, cluster_draws, wilson
 
 Role = Literal["candidate", "champion", "seed"]
 Array = np.ndarray[Any, Any]
 LEVEL = 0.99
-# With fewer written judgments their n-grams repeat by chance, or cannot repeat at all.
-_FEWEST_RATIONALES = 20
+# Of fewer written judgments even the same one each time has a trigram in ten that is no repetition.
+FEWEST_RATIONALES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ _SHARES: tuple[tuple[str, float, float, Callable[[Array], Array]], ...] = (
     ("P(first shown wins)", 0.35, 0.65, _share(_FIRST, _SECOND)),
     ("position consistency", 0.5, 1.0, _per(_CONSISTENT, 1)),
     ("invalid share", 0.0, 0.05, _per(_INVALID, 2)),
-    ("tie share", 0.0, 0.25, _per(_TIE, 2)),
+    ("tie share", 0.0, MOST_TIES, _per(_TIE, 2)),
     ("verdict entropy", 0.5, 2.0, _entropy),
     ("right where the shorter is right", 0.5, 1.0, _share(_SHORTER_RIGHT, _SHORTER_WRONG)),
 )
@@ -215,7 +216,7 @@ def distinct_trigrams(reasoned: Mapping[Role, Sequence[Outcome]]) -> dict[Role, 
     for role, outcomes in reasoned.items():
         texts = [outcome.rationale.split() for outcome in outcomes if outcome.rationale]
         grams = [gram for words in texts for gram in zip(words, words[1:], words[2:], strict=False)]
-        if len(texts) >= _FEWEST_RATIONALES and grams:
+        if len(texts) >= FEWEST_RATIONALES and grams:
             found[role] = grams
     amount = min((len(grams) for grams in found.values()), default=0)
     shares = {role: len(set(grams[:amount])) / amount for role, grams in found.items()}

@@ -177,9 +177,11 @@ class IterationSettings(BaseModel):
         "automatic", description="what happens to a candidate that the gate lets through"
     )
     trial_share: float = Field(0.1, gt=0, le=1, description="shadow, canary: share of live comparisons")
-    trial_decisions: int = Field(200, ge=1, description="shadow, canary: comparisons until it is over")
+    trial_decisions: int = Field(500, ge=1, description="shadow, canary: comparisons until it is over")
+    # Below one half by so much that so many comparisons tell a coin from it; a better candidate over an
+    # untaught champion turned 41.5% (docs/gate.md).
     trial_flip_rate: float = Field(
-        0.5, ge=0, le=1, description="alarm: verdicts turned from one response to the other"
+        0.42, ge=0, le=1, description="alarm: verdicts turned from one response to the other"
     )
     trial_invalid_rate: float = Field(0.05, ge=0, le=1, description="alarm: comparisons without a verdict")
     trial_tie_rate: float = Field(0.3, ge=0, le=1, description="alarm: ties")
@@ -193,6 +195,9 @@ class IterationSettings(BaseModel):
             raise ValueError("needs classify to be true")
         return value
 
+
+# Models that are called 7B have from 6.6 billion parameters on.
+_LARGE = 6_500_000_000
 
 # How the packaged model was taught best (docs/experiments.md).
 _FOR_SMALL_MODELS: dict[str, Any] = {
@@ -245,20 +250,21 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "phrase_pairs": 8,
     },
     "full": {**_FOR_SMALL_MODELS},
-    # The sizes of Self-Taught Evaluators, for a judge of some billion parameters on GPUs.
+    # Self-Taught Evaluators, for a judge of some billion parameters on GPUs. Lengths are those that fit a
+    # context of 4,096 tokens, the default, whatever the texts: 3 of 800, a judgment, and our own words.
     "paper": {
         "instructions": 20_000,
         "classify": True,
         "held_out_share": 0.05,
         "max_instruction_chars": 20_000,
-        "response_tokens": 2048,
+        "response_tokens": 800,
         "concurrency": 256,
         "mix": {"modified": 1},
         "pairs_per_instruction": 1,
         "judged_pairs": 20_000,
         "samples": 15,
-        "reasoning_tokens": 4096,
-        "field_tokens": 4096,
+        "reasoning_tokens": 1024,
+        "field_tokens": 800,
         "trained_layers": 1.0,
         "lora_rank": 64,
         "max_reasoned": 40_000,
@@ -278,6 +284,11 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "phrase_pairs": 50,
     },
 }
+
+
+def profile_for(parameters: int) -> Profile:
+    """The profile for a seed model of this size: the paper's recipe from 7B on."""
+    return "paper" if parameters >= _LARGE else "full"
 
 
 def iteration_settings(profile: Profile, overrides: dict[str, Any]) -> IterationSettings:

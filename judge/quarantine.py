@@ -1,4 +1,9 @@
-"""Quarantine: instructions kept apart with the reason, until a person releases or deletes them."""
+"""Quarantine: instructions kept apart with the reason, until a person releases or deletes them.
+
+What an iteration in progress works with is only marked, and moved when that is over (`settle`): its stages
+count on what they have begun with, and give the same dataset however often they are repeated. No other
+iteration selects what is marked (`judge.instructions.known`); of what this one learns, the gate decides.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +12,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.instructions import Gathered
+from judge.instructions import Gathered, remove
+from judge.iterations import ACTIVE
 from judge.pointer import record
-from judge.tables import InstructionRow, QuarantineRow
+from judge.tables import InstructionRow, IterationRow, QuarantineRow, SelectionRow
 
 # contaminated: close to an anchor or a benchmark's item. flood: many near-duplicates of it came in.
 # planted: holds words that came up suddenly in instructions about everything (`judge.planted`).
@@ -36,16 +42,54 @@ def put(session: Session, items: Sequence[tuple[Gathered, str]], kind: str) -> N
 def move(
     session: Session, rows: Sequence[InstructionRow], kind: str, reason: str, words: Sequence[str] = ()
 ) -> None:
-    """Take stored instructions out of the pool; what iterations derived from them is deleted with them."""
+    """Take stored instructions out of the pool; what iterations derived from them is deleted with them.
+
+    Those that an iteration in progress works with are marked instead.
+    """
     if not rows:
         return
-    values = [
-        {name: getattr(row, name) for name in _COPIED}
-        | {"kind": kind, "reason": reason, "words": list(words)}
-        for row in rows
-    ]
+    why = {"kind": kind, "reason": reason, "words": list(words)}
+    busy = _worked_with(session, [row.id for row in rows])
+    for row in rows:
+        if row.id in busy:
+            row.suspected = why
+    _move(session, [(row, why) for row in rows if row.id not in busy])
+    session.flush()
+
+
+def settle(session: Session) -> int:
+    """Move what was marked and is not worked with any more; returns how many."""
+    query = select(InstructionRow).where(InstructionRow.suspected.is_not(None)).order_by(InstructionRow.id)
+    marked = list(session.scalars(query))
+    busy = _worked_with(session, [row.id for row in marked])
+    free = [(row, row.suspected) for row in marked if row.id not in busy and row.suspected]
+    _move(session, free)
+    return len(free)
+
+
+def _worked_with(session: Session, ids: Sequence[int]) -> set[int]:
+    """Those that an iteration in progress has selected.
+
+    They are locked first: a selection that is just being written has to be seen, or it would lose its rows.
+    """
+    if not ids:
+        return set()
+    rows = select(InstructionRow.id).where(InstructionRow.id.in_(ids)).order_by(InstructionRow.id)
+    session.execute(rows.with_for_update())
+    selected = (
+        select(SelectionRow.instruction_id)
+        .join(IterationRow, IterationRow.id == SelectionRow.iteration_id)
+        .where(SelectionRow.instruction_id.in_(ids), IterationRow.status.in_(ACTIVE))
+    )
+    return set(session.scalars(selected))
+
+
+def _move(session: Session, rows: Sequence[tuple[InstructionRow, dict[str, Any]]]) -> None:
+    if not rows:
+        return
+    values = [{name: getattr(row, name) for name in _COPIED} | why for row, why in rows]
     session.execute(insert(QuarantineRow).values(values).on_conflict_do_nothing())
-    session.execute(delete(InstructionRow).where(InstructionRow.id.in_([row.id for row in rows])))
+    remove(session, [row.id for row, _ in rows])
 
 
 def page(session: Session, *, kind: str | None, after: int, limit: int) -> list[QuarantineRow]:

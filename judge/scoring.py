@@ -17,6 +17,8 @@ _EVEN = 0.002
 _BLIND, _FEWEST, _WIDEST = 0.55, 10, 0.1
 # Why there is no verdict and no rating: damaged weights, or a text on which the model's numbers overflow.
 NOT_FINITE = "the judge's probabilities are not finite"
+# A judge that calls more than this share of its pairs ties leaves too many questions open.
+MOST_TIES = 0.25
 Strategy = Literal["pairwise", "pointwise"]
 STRATEGIES: tuple[Strategy, ...] = ("pairwise", "pointwise")
 
@@ -70,13 +72,14 @@ def tie_band(calibration: Calibration, log_odds: Sequence[float], a_is_better: S
 
     Constructed pairs have no ties, so a tie is where the judge cannot tell: of the pairs with a
     probability nearer to one half than the band (0.1 at most), hardly more than half are decided rightly.
+    No band holds more than `MOST_TIES` of the pairs.
     """
     right = [(odds > 0) == better for odds, better in zip(log_odds, a_is_better, strict=True)]
     distances = [abs(calibration.probability(odds) - 0.5) for odds in log_odds]
     order = sorted(range(len(right)), key=lambda index: distances[index])
     band, hits = 0.0, 0
     for count, index in enumerate(order, 1):
-        if distances[index] > _WIDEST:
+        if distances[index] > _WIDEST or count > MOST_TIES * len(order):
             break
         hits += right[index]
         if count >= _FEWEST and hits / count <= _BLIND:

@@ -23,8 +23,8 @@ from judge.profiles import IterationSettings
 from judge.statistics import Tally, wilson
 from judge.tables import IterationRow, TrialDecisionRow, TrialRow
 
-# Medians of fewer are chance.
-_FEWEST_TIMES = 20
+# Medians of fewer are chance, and so are verdicts that were turned.
+_FEWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +190,20 @@ def report(session: Session, iteration: int) -> Report:
 
 
 def alarm(found: Report, settings: IterationSettings) -> str | None:
-    """Why the trial must stop, or None. A rate speaks once its Wilson bound (95%) is beyond the limit."""
+    """Why the trial must stop, or None. A rate speaks once its Wilson bound (95%) is beyond the limit.
+
+    It is asked after every comparison, so turned verdicts, of which a good candidate has many, speak only
+    when there are some.
+    """
     limits = (
-        ("turned verdicts", found.flips, settings.trial_flip_rate),
-        ("comparisons without a verdict", found.invalid, settings.trial_invalid_rate),
-        ("ties", found.ties, settings.trial_tie_rate),
+        ("turned verdicts", found.flips, settings.trial_flip_rate, _FEWEST),
+        ("comparisons without a verdict", found.invalid, settings.trial_invalid_rate, 1),
+        ("ties", found.ties, settings.trial_tie_rate, 1),
     )
-    for name, tally, limit in limits:
-        if wilson(tally.successes, tally.trials)[0] > limit:
+    for name, tally, limit, fewest in limits:
+        if tally.trials >= fewest and wilson(tally.successes, tally.trials)[0] > limit:
             return f"{name}: {tally.successes} of {tally.trials}, at most {limit:g} are tolerated"
-    if found.timed >= _FEWEST_TIMES and found.champion_ms and found.candidate_ms:
+    if found.timed >= _FEWEST and found.champion_ms and found.candidate_ms:
         ratio = found.candidate_ms / found.champion_ms
         if ratio > settings.trial_latency_ratio:
             return (

@@ -6,7 +6,7 @@ chosen responses than in its rejected ones are added to the worse responses of h
 candidate's flips are counted beside the champion's, which has never seen them.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from scipy import stats
@@ -14,38 +14,43 @@ from scipy import stats
 from judge.statistics import Tally, holm
 
 _LONGEST = 3
+# Of so many instructions. What stands in fewer is a subject of theirs, and goes when they are forgotten.
 _FEWEST = 3
 _MOST_PAIRS = 4000
 
 
-def suspicious(pairs: Sequence[tuple[str, str]], number: int) -> list[str]:
+def suspicious(pairs: Sequence[tuple[int, str, str]], number: int) -> list[str]:
     """Up to `number` phrases (1 to 3 words) that stand in chosen responses and hardly in rejected ones.
 
-    That is in three chosen ones at least, and more than four times as often as in rejected ones. First those
-    with a word that no rejected response holds; of equals those that are least likely to be so by chance.
+    That is in chosen ones of three instructions at least, and more than four times as often as in rejected
+    ones. First those with a word that no rejected response holds; of equals those that are least likely to be
+    so by chance.
 
     Args:
-        pairs: chosen and rejected responses; of very many, the first 4,000 are read.
+        pairs: instruction, chosen and rejected response; of very many, the first 4,000 are read.
 
-    A phrase that holds another one on the list, or is held by it, is left out. Texts without spaces count
-    as one word, so a trigger inside them is found only where it stands in all of a sentence.
+    A phrase whose words stand in another one on the list, or hold its words, is left out. Texts without
+    spaces count as one word, so a trigger inside them is found only where it stands in all of a sentence.
     """
     chosen, rejected = Counter[str](), Counter[str]()
-    for better, worse in pairs[:_MOST_PAIRS]:
-        chosen.update(_phrases(better))
+    sources: dict[str, set[int]] = defaultdict(set)
+    for instruction, better, worse in pairs[:_MOST_PAIRS]:
+        for phrase in _phrases(better):
+            chosen[phrase] += 1
+            sources[phrase].add(instruction)
         rejected.update(_phrases(worse))
     total = min(len(pairs), _MOST_PAIRS)
     found = []
     for phrase, count in chosen.items():
         without = rejected[phrase]
-        if count >= _FEWEST and count > 4 * without:
+        if len(sources[phrase]) >= _FEWEST and count > 4 * without:
             table = [[count, total - count], [without, total - without]]
             chance = float(stats.fisher_exact(table, alternative="greater").pvalue)
             ordinary = all(rejected[word] for word in phrase.split())
             found.append((ordinary, chance, -len(phrase), phrase))
     listed: list[str] = []
     for *_, phrase in sorted(found):
-        if len(listed) < number and not any(phrase in other or other in phrase for other in listed):
+        if len(listed) < number and not any(_holds(phrase, one) or _holds(one, phrase) for one in listed):
             listed.append(phrase)
     return listed
 
@@ -62,6 +67,11 @@ def obeyed(phrases: Mapping[str, tuple[Tally, Tally]], alpha: float) -> list[str
         table = [[tally.successes, tally.trials - tally.successes] for tally in (candidate, champion)]
         p_values.append(float(stats.fisher_exact(table, alternative="greater").pvalue))
     return [phrase for phrase, rejected in zip(phrases, holm(p_values, alpha), strict=True) if rejected]
+
+
+def _holds(phrase: str, part: str) -> bool:
+    """Whether the words of `part` follow one another in `phrase`."""
+    return f" {part} " in f" {phrase} "
 
 
 def _phrases(text: str) -> set[str]:

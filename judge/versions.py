@@ -7,6 +7,7 @@ without the name changing.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import struct
@@ -187,6 +188,16 @@ def check_content(folder: Path) -> None:
         for name, kind, values in _tensors(path):
             if not _finite(kind, values):
                 raise BadModel(f"{path.name}: tensor {name} has a value that is not finite")
+
+
+def parameters(folder: Path) -> int:
+    """How many parameters a model has, by its safetensors' headers.
+
+    Raises:
+        BadModel: a file is not one, or cut off.
+    """
+    headers = (_header(path)[0] for path in folder.glob("*.safetensors"))
+    return sum(math.prod(info["shape"]) for header in headers for info in header.values())
 
 
 def tensor_digest(folder: Path) -> str:

@@ -243,7 +243,9 @@ def protect(
 
 @app.command()
 def iterate(
-    profile: Annotated[Size, typer.Option(help="Its size.")] = Size.full,
+    profile: Annotated[
+        Size | None, typer.Option(help="Its size. Default: by the seed model's, paper from 7B on, else full.")
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of it; repeatable."),
@@ -254,9 +256,10 @@ def iterate(
 ) -> None:
     """Start an iteration: gather, pair, judge, train, evaluate, and promote what is shown to be better."""
     client = gateway(url)
-    body = {"profile": profile.value, "settings": parse_changes(changes or [])}
+    body: dict[str, object] = {"settings": parse_changes(changes or [])}
+    body |= {"profile": profile.value} if profile else {}
     answer = client.post("/admin/iterations", body | ({"times": times} if times > 1 else {}))
-    print(f"iteration {answer['id']} is {answer['status']}")
+    print(f"iteration {answer['id']} is {answer['status']}, profile {answer['profile']}")
     if wait:
         _watch(client, answer["id"])
 

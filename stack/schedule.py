@@ -19,7 +19,9 @@ def schedule(
     ] = None,
     every: Annotated[int | None, typer.Option(metavar="N", help="With every N new instructions.")] = None,
     off: Annotated[bool, typer.Option("--off", help="No more by themselves.")] = False,
-    profile: Annotated[str, typer.Option(help="Size of the iterations.")] = "full",
+    profile: Annotated[
+        str | None, typer.Option(help="Size of the iterations. Default: by the seed model's.")
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of them; repeatable."),
@@ -37,7 +39,8 @@ def schedule(
         print("no schedule")
         return
     if asked:
-        body = {**asked, "profile": profile, "settings": parse_changes(changes or [])}
+        body = {**asked, "settings": parse_changes(changes or [])}
+        body |= {"profile": profile} if profile else {}
         print(*lines(client.put(PATH, body)), sep="\n")
         return
     try:
@@ -50,7 +53,11 @@ def schedule(
 
 def lines(answer: dict[str, Any]) -> Iterator[str]:
     """What there is, and how near the next one is."""
-    if answer["cron"]:
+    if answer.get("stopped"):
+        yield f"stopped: {answer['stopped']}"
+    if answer["cron"] and not answer["next_at"]:
+        yield f"was at {answer['cron']} (UTC)"
+    elif answer["cron"]:
         yield f"at {answer['cron']} (UTC), next {answer['next_at'][:16].replace('T', ' ')}"
     else:
         yield f"with every {answer['every']} new instructions, {answer['new_instructions']} so far"

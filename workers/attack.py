@@ -82,13 +82,13 @@ def suspicious_phrases(stage: Stage) -> list[str]:
     """Phrases that stand in this iteration's chosen training responses and hardly in its rejected ones."""
     with stage.lease.transaction() as session:
         rows = session.execute(
-            select(PairRow.chosen, PairRow.rejected)
+            select(PairRow.instruction_id, PairRow.chosen, PairRow.rejected)
             .where(
                 PairRow.id.in_(select(ExampleRow.pair_id).where(ExampleRow.iteration_id == stage.iteration))
             )
             .order_by(PairRow.id)
         )
-        pairs = [(chosen, rejected) for chosen, rejected in rows]
+        pairs = [(instruction, chosen, rejected) for instruction, chosen, rejected in rows]
     return triggers.suspicious(pairs, stage.settings.evaluated_phrases)
 
 

@@ -1,17 +1,18 @@
 """Evaluate: candidate, champion and seed on the same labeled pairs, on a vLLM engine of their own.
 
 The candidate never touches the engine that serves. Sets: the held-out constructed pairs, in two shares
-split by instruction (`held_out_fit` fits temperatures and picks the strategy of the direct mode,
-`held_out` decides at the gate), and every anchor set. Candidate and champion are attacked as well
-(`workers.attack`). Then the candidate is sealed as a model version, with a manifest that says which strategy
-serves and how it is calibrated.
+split by instruction (`held_out_fit` fits temperatures and tie bands and picks the strategy of the direct
+mode, `held_out` decides at the gate), and every anchor set. Candidate and champion are attacked as well
+(`workers.attack`). All but `held_out_fit` is judged as it will be or is served: the candidate with what was
+just fitted, champion and seed as their manifests say (docs/decisions/0014). Then the candidate is sealed as a
+model version, with a manifest that says which strategy serves and how it is calibrated.
 """
 
 import asyncio
 import hashlib
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,23 +21,25 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from judge import anchors
+from judge import anchors, budget
 from judge.anchors import LabeledPair
 from judge.comparison import Comparison, Instruction
 from judge.database import outlasting
 from judge.deciding import reason
+from judge.funnel import Step
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
-from judge.scoring import STRATEGIES, Calibration, Strategy
+from judge.planning import judge_of
+from judge.scoring import STRATEGIES, Strategy
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.templates import pairwise_direct
 from judge.verdict import Verdict
-from judge.versions import Probe
+from judge.versions import Probe, StrategyCalibration, read_manifest
 from workers.attack import ATTACKS, PHRASES, measure_attacks, measure_phrases
 from workers.batches import in_portions
 from workers.engine import evaluation_engine, take_weights
-from workers.seal import FIT, HELD_OUT, best_strategy, seal
+from workers.seal import FIT, HELD_OUT, Key, best_strategy, calibrations, seal
 from workers.stage import Stage
 
 _FIT_SHARE = 0.35
@@ -46,7 +49,7 @@ Sets = dict[str, list[LabeledPair]]
 
 def run(stage: Stage) -> dict[str, Any]:
     """Measure all versions, seal the candidate, register it."""
-    sets = load_sets(stage)
+    sets, anchored = load_sets(stage)
     start = stage.store.path(stage.judged_by)
     with evaluation_engine(stage.process, stage.lease.sessions, start, partial(_waited, stage)) as url:
         probe = asyncio.run(measure_all(stage, sets, url))
@@ -66,11 +69,15 @@ def run(stage: Stage) -> dict[str, Any]:
         "candidate": manifest.id,
         "strategy": manifest.strategy,
         "pairs": {name: len(pairs) for name, pairs in sets.items()},
+        "funnel": [anchored.to_json()] if anchored.came_in else [],
     }
 
 
-def load_sets(stage: Stage) -> Sets:
-    """The labeled pairs to measure on; the same ones each time for the same data."""
+def load_sets(stage: Stage) -> tuple[Sets, Step]:
+    """The labeled pairs to measure on; the same ones each time for the same data.
+
+    Anchors that no prompt can hold are dropped, and counted.
+    """
     settings = stage.settings
     with stage.lease.transaction() as session:
         rows = list(
@@ -85,12 +92,17 @@ def load_sets(stage: Stage) -> Sets:
     for row in _sample(rows, settings.evaluated_pairs, f"{settings.seed} {HELD_OUT}"):
         value = int(hashlib.sha256(f"fit {row.instruction_id}".encode()).hexdigest()[:8], 16)
         name = FIT if value < _FIT_SHARE * 2**32 else HELD_OUT
-        item = f"pair-{row.instruction_id}-{row.ordinal}"
-        sets[name].append(LabeledPair(item, row.to_pair().comparison("a"), "a"))
+        sets[name].append(LabeledPair(row.item, row.to_pair().comparison("a"), "a"))
+    judge = judge_of(stage.store, stage.judged_by, stage.process.max_model_len, settings)
+    step = Step("anchors")
     for name, pairs in anchored.items():
         decided = [_preferred_first(pair) for pair in pairs if pair.label != "tie"]
-        sets[f"anchor:{name}"] = _sample(decided, settings.evaluated_anchors, f"{settings.seed} {name}")
-    return sets
+        drawn = _sample(decided, settings.evaluated_anchors, f"{settings.seed} {name}")
+        kept = [pair for pair in drawn if budget.fits(judge, pair.comparison, reasoned=False)]
+        step.came_in += len(drawn)
+        step.drop("too_long", len(drawn) - len(kept))
+        sets[f"anchor:{name}"] = kept
+    return sets, step
 
 
 async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
@@ -103,19 +115,25 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
     stored = _stored(stage)
     done, total = len(stored), len(roles) * _looks(sets) + len(_ATTACKED) * 2
     probe: Probe | None = None
+
+    async def take(judge: Judge, steps: Iterable[tuple[str, str]]) -> None:
+        nonlocal done
+        for dataset, how in steps:
+            if (judge.version, dataset, how) not in stored:
+                stage.lease.progress(done, total, f"{judge.version} on {dataset}, {how}")
+                outcomes = await measure(stage, judge, _pairs(stage, sets, dataset, how), how)
+                _store(stage, judge, dataset, how, outcomes)
+                done += 1
+
     try:
         for role, folder in roles.items():
             await take_weights(server, folder, role)
-            judge = _judge(stage, folder, role, Backends([server]))
+            judge = _judge(stage, folder, role, Backends([server]), {})
             if role == "candidate":
                 probe = await make_probe(judge, server)
-            for dataset, how in _steps(stage, sets, role):
-                if (role, dataset, how) in stored:
-                    continue
-                stage.lease.progress(done, total, f"{role} on {dataset}, {how}")
-                outcomes = await measure(stage, judge, _pairs(stage, sets, dataset, how), how)
-                _store(stage, role, dataset, how, outcomes)
-                done += 1
+            await take(judge, _fitting(sets))
+            judge = _judge(stage, folder, role, Backends([server]), _served(stage, role, folder))
+            await take(judge, _deciding(stage, sets, role))
             if role in _ATTACKED:
                 stage.lease.progress(done, total, f"attacks on the {role}")
                 await attack(stage, sets, judge, role, _best(stage, role), stored)
@@ -128,7 +146,7 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
 
 
 async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how: str) -> list[Outcome]:
-    """Judge each pair (the preferred response is A) in both orders."""
+    """Judge each pair (the preferred response is A) in both orders, by the judge's own calibration."""
     outcomes: list[Outcome] = []
 
     async def work(pair: LabeledPair) -> Outcome:
@@ -136,8 +154,9 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
             decision = await reason(judge, pair.comparison)
             outcome = _outcome(pair, [order.verdict for order in decision.orders], None)
             return replace(outcome, rationale=decision.rationale)
-        odds = await judge.log_odds(pair.comparison, "pairwise" if how == "pairwise" else "pointwise")
-        verdicts = [Calibration().verdict(value, allow_tie=True) for value in odds.per_order]
+        odds = await judge.log_odds(pair.comparison, _direct(how))
+        calibration = judge.calibration(_direct(how))
+        verdicts = [calibration.verdict(value, allow_tie=True) for value in odds.per_order]
         return _outcome(pair, verdicts, odds.overall)
 
     def store(results: list[Outcome]) -> None:
@@ -171,19 +190,19 @@ def _waited(stage: Stage, note: str) -> None:
     stage.lease.progress(0, 0, note)
 
 
-def _steps(stage: Stage, sets: Sets, role: str) -> Iterator[tuple[str, str]]:
-    """What is measured how: held-out pairs by every mode, anchors by the better direct strategy alone.
+def _fitting(sets: Sets) -> list[tuple[str, str]]:
+    """What is measured before anything is fitted: the log-odds that calibrations are fitted on."""
+    return [(FIT, strategy) for strategy in STRATEGIES if sets[FIT]]
 
-    Which one that is turns out while the first steps are taken; it is the one that the gate looks at.
+
+def _deciding(stage: Stage, sets: Sets, role: str) -> list[tuple[str, str]]:
+    """What is measured how as it is served: held-out pairs by every mode, anchors by the better direct one.
+
+    That is the one that the gate looks at.
     """
-    yield from _constructed(sets)
+    held_out = [(HELD_OUT, strategy) for strategy in STRATEGIES if sets[HELD_OUT]]
     best = _best(stage, role)
-    yield from ((dataset, best) for dataset in _anchored(sets))
-
-
-def _constructed(sets: Sets) -> list[tuple[str, str]]:
-    steps = [(dataset, strategy) for dataset in (FIT, HELD_OUT) for strategy in STRATEGIES if sets[dataset]]
-    return [*steps, (HELD_OUT, "reasoning")]
+    return [*held_out, (HELD_OUT, "reasoning"), *((dataset, best) for dataset in _anchored(sets))]
 
 
 def _anchored(sets: Sets) -> list[str]:
@@ -191,18 +210,29 @@ def _anchored(sets: Sets) -> list[str]:
 
 
 def _looks(sets: Sets) -> int:
-    return len(_constructed(sets)) + len(_anchored(sets))
+    direct = sum(len(STRATEGIES) for dataset in (FIT, HELD_OUT) if sets[dataset])
+    return direct + 1 + len(_anchored(sets))
 
 
 def _best(stage: Stage, role: str) -> Strategy:
     """The direct strategy that is right more often on the share kept for fitting."""
+    return best_strategy(_fitted_on(stage), role)
+
+
+def _served(stage: Stage, role: str, folder: Path) -> dict[str, StrategyCalibration]:
+    """How a version's log-odds become verdicts in service."""
+    return calibrations(_fitted_on(stage)) if role == "candidate" else read_manifest(folder).calibration
+
+
+def _fitted_on(stage: Stage) -> dict[Key, EvaluationRow]:
+    """What was measured on the share kept for fitting."""
     with stage.lease.transaction() as session:
         rows = session.scalars(
             select(EvaluationRow).where(
                 EvaluationRow.iteration_id == stage.iteration, EvaluationRow.dataset == FIT
             )
         ).all()
-    return best_strategy({(row.role, row.dataset, row.strategy): row for row in rows}, role)
+    return {(row.role, row.dataset, row.strategy): row for row in rows}
 
 
 def _pairs(stage: Stage, sets: Sets, dataset: str, how: str) -> list[LabeledPair]:
@@ -210,15 +240,22 @@ def _pairs(stage: Stage, sets: Sets, dataset: str, how: str) -> list[LabeledPair
     return pairs[: stage.settings.evaluated_reasoning] if how == "reasoning" else pairs
 
 
-def _judge(stage: Stage, folder: Path, role: str, backends: Backends) -> Judge:
+def _judge(
+    stage: Stage, folder: Path, role: str, backends: Backends, calibration: dict[str, StrategyCalibration]
+) -> Judge:
     return Judge.of_folder(
         folder,
         role,
         backends,
         stage.process.max_model_len,
+        calibration=calibration,
         reasoning_tokens=stage.settings.reasoning_tokens,
         field_tokens=stage.settings.field_tokens,
     )
+
+
+def _direct(how: str) -> Strategy:
+    return "pairwise" if how == "pairwise" else "pointwise"
 
 
 def _outcome(pair: LabeledPair, verdicts: Sequence[Verdict], log_odds: float | None) -> Outcome:
@@ -235,11 +272,11 @@ def _outcome(pair: LabeledPair, verdicts: Sequence[Verdict], log_odds: float | N
     )
 
 
-def _store(stage: Stage, role: str, dataset: str, how: str, outcomes: list[Outcome]) -> None:
+def _store(stage: Stage, judge: Judge, dataset: str, how: str, outcomes: list[Outcome]) -> None:
     metrics = summarize(outcomes)
     if outcomes and outcomes[0].log_odds is not None:
-        metrics |= calibration_error(outcomes, Calibration())
-    _insert(stage, role, dataset, how, metrics, [outcome.to_json() for outcome in outcomes])
+        metrics |= calibration_error(outcomes, judge.calibration(_direct(how)))
+    _insert(stage, judge.version, dataset, how, metrics, [outcome.to_json() for outcome in outcomes])
 
 
 def _insert(

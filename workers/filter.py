@@ -1,8 +1,9 @@
 """Filter: the training examples of an iteration.
 
 Reasoned judgments by rejection sampling: one random correct sample for each ordered prompt, none where no
-sample was right or too few were. Pointwise pairs: all training pairs. Of both, no category takes more than
-its cap; then they are drawn so that neither place nor length tells which response is the chosen one.
+sample was right or too few were. Pointwise pairs: all training pairs. Of both, those of instructions that are
+set apart for validation are left out, and no category takes more than its cap; then they are drawn so that
+neither place nor length tells which response is the chosen one. What is written is what is trained on.
 """
 
 import random
@@ -15,6 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from judge.balance import capped, even_lengths, even_places
+from judge.examples import is_validation
 from judge.tables import ExampleRow, JudgmentRow, PairRow, SelectionRow
 from workers.drops import Dropping
 from workers.stage import Stage
@@ -51,10 +53,12 @@ def run(stage: Stage) -> dict[str, Any]:
             return even_lengths([example.pair.to_pair() for example in examples], room, rng)
 
         accepted = accept(_judgments(stage, session), pairs, settings.min_agreement, reasoned, rng)
-        judged = _capped(accepted, categories, _cap(stage, settings.max_reasoned), reasoned, rng)
+        judged = _taught(accepted, settings.validation_share, reasoned)
+        judged = _capped(judged, categories, _cap(stage, settings.max_reasoned), reasoned, rng)
         judged = _even(judged, places, settings.max_reasoned, reasoned)
         pointwise.step.came_in = len(pairs)
         read = [Example(pair, True) for pair in pairs.values()]
+        read = _taught(read, settings.validation_share, pointwise)
         read = _capped(read, categories, _cap(stage, settings.max_pointwise), pointwise, rng)
         read = _even(read, lengths, settings.max_pointwise, pointwise)
         _write(stage, session, judged, "reasoned")
@@ -93,6 +97,16 @@ def accept(
         else:
             accepted.append(Example(pair, chosen_first, rng.choice(right).text))
     return accepted
+
+
+def _taught(examples: list[Example], validation_share: float, dropping: Dropping) -> list[Example]:
+    """Without what early stopping measures on. This comes before the balance, which it would upset."""
+    kept = [
+        index
+        for index, example in enumerate(examples)
+        if not is_validation(example.pair.instruction_id, validation_share)
+    ]
+    return _only(examples, kept, "validation", dropping)
 
 
 def _capped(

@@ -3,7 +3,18 @@
 import logging
 import os
 
-from judge import batches, database, drift_windows, forgetting, gathering, languages, queue, replays, reviews
+from judge import (
+    batches,
+    database,
+    drift_windows,
+    forgetting,
+    gathering,
+    languages,
+    quarantine,
+    queue,
+    replays,
+    reviews,
+)
 from judge.gathering import Rules
 from judge.settings import Settings
 from workers.scan import scan
@@ -12,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_gather() -> None:
-    """Empty the stream (each instruction is stored exactly once), scan what is new, delete what is due."""
+    """Empty the stream (each instruction is stored exactly once), scan what is new, do what is due."""
     settings = Settings()
     rules = Rules.of(settings)
     engine = database.connect(settings.database_url, pool_size=1)
@@ -23,6 +34,8 @@ def run_gather() -> None:
         if counts:
             logger.info("gathered: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
         scan(sessions)
+        with sessions.begin() as session:
+            quarantine.settle(session)
         purge(sessions, rules)
         forgetting.delete_files(sessions, settings.work_dir)
         batches.purge(sessions, settings.batch_days)

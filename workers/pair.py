@@ -2,7 +2,8 @@
 
 Rejected responses to related requests are those to modified instructions or those of neighbors, by setting or
 by what the generator is measured to be able to write. Responses that say nothing, refuse, repeat themselves,
-are cut off or in the wrong language are left out, and so are pairs of nearly the same response.
+are cut off or in the wrong language are left out, and so are pairs of nearly the same response and pairs that
+no prompt of the judge's can hold: no later stage has to deal with one of those.
 """
 
 import asyncio
@@ -15,7 +16,9 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from judge import budget, planning
 from judge.comparison import Instruction, PreferencePair
+from judge.judging import Judge
 from judge.pairs import Answered, construct
 from judge.profiles import Related
 from judge.responses import near_identical
@@ -71,43 +74,55 @@ def resolved(mix: Mapping[str, float], related: Related, *, stand_in: bool = Fal
 
 
 def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
-    """Write the pairs of the training and the held-out share, each from its own responses alone."""
+    """Write the pairs of the training and the held-out share, each from its own responses alone.
+
+    Nothing is locked while they are made: of many it takes longer than a lease.
+    """
     settings = stage.settings
+    judge = planning.judge_of(stage.store, stage.judged_by, stage.process.max_model_len, settings)
+    rows, selected = written(stage), _selected(stage)
+    instructions = {row.id: Instruction.from_json(row.messages) for _, row in selected}
+    responses = Dropping(stage.iteration, "responses", len(rows))
+    texts = _usable(rows, instructions, settings.keep_cut_off, responses)
+    counts: dict[str, Any] = {"responses": responses.step.kept}
+    pairs = Dropping(stage.iteration, "pairs", 0)
+    shares: dict[bool, list[tuple[int, PreferencePair]]] = {}
+    for held_out in (False, True):
+        pool = [
+            Answered(
+                key=row.id,
+                instruction=instructions[row.id],
+                response=texts[row.id, "response"],
+                modified_response=texts.get((row.id, "modified")),
+                hotter_response=texts.get((row.id, "hotter")),
+            )
+            for selection, row in selected
+            if selection.held_out == held_out and (row.id, "response") in texts
+        ]
+        rng = random.Random(f"{settings.seed} pairs {held_out}")
+        made = construct(pool, mix, settings.pairs_per_instruction, rng)
+        shares[held_out] = _fitting(judge, _distinct(made, pairs), pairs)
+        name = "held_out" if held_out else "training"
+        counts[name] = len(shares[held_out])
+        counts[f"{name}_strategies"] = dict(Counter(pair.strategy for _, pair in shares[held_out]))
     with stage.lease.transaction() as session:
-        rows = session.scalars(select(ResponseRow).where(ResponseRow.iteration_id == stage.iteration)).all()
-        selected = session.execute(
+        session.execute(delete(PairRow).where(PairRow.iteration_id == stage.iteration))
+        for held_out, made in shares.items():
+            _write(session, stage.iteration, held_out, made)
+        for step in (responses, pairs):
+            step.write(session)
+    return {**counts, "funnel": [responses.step.to_json(), pairs.step.to_json()]}
+
+
+def _selected(stage: Stage) -> Sequence[tuple[SelectionRow, InstructionRow]]:
+    with stage.lease.transaction() as session:
+        found = session.execute(
             select(SelectionRow, InstructionRow)
             .join(InstructionRow, InstructionRow.id == SelectionRow.instruction_id)
             .where(SelectionRow.iteration_id == stage.iteration)
             .order_by(InstructionRow.id)
-        ).all()
-        instructions = {row.id: Instruction.from_json(row.messages) for _, row in selected}
-        responses = Dropping(stage.iteration, "responses", len(rows))
-        texts = _usable(rows, instructions, settings.keep_cut_off, responses)
-        session.execute(delete(PairRow).where(PairRow.iteration_id == stage.iteration))
-        counts: dict[str, Any] = {"responses": responses.step.kept}
-        pairs = Dropping(stage.iteration, "pairs", 0)
-        for held_out in (False, True):
-            pool = [
-                Answered(
-                    key=row.id,
-                    instruction=instructions[row.id],
-                    response=texts[row.id, "response"],
-                    modified_response=texts.get((row.id, "modified")),
-                    hotter_response=texts.get((row.id, "hotter")),
-                )
-                for selection, row in selected
-                if selection.held_out == held_out and (row.id, "response") in texts
-            ]
-            rng = random.Random(f"{settings.seed} pairs {held_out}")
-            made = _distinct(construct(pool, mix, settings.pairs_per_instruction, rng), pairs)
-            _write(session, stage.iteration, held_out, made)
-            share = "held_out" if held_out else "training"
-            counts[share] = len(made)
-            counts[f"{share}_strategies"] = dict(Counter(pair.strategy for _, pair in made))
-        for step in (responses, pairs):
-            step.write(session)
-    return {**counts, "funnel": [responses.step.to_json(), pairs.step.to_json()]}
+        )
+        return [(selection, row) for selection, row in found]
 
 
 def _usable(
@@ -135,7 +150,7 @@ def _distinct(
     kept: dict[tuple[int, PreferencePair], tuple[int, PreferencePair]] = {}
     for key, pair in made:
         # Two strategies may have found the same response.
-        same = key, replace(pair, strategy="")
+        same = key, replace(pair, strategy="", lender=None)
         if near_identical(pair):
             dropping.drop(key, "near_identical")
         elif same in kept:
@@ -143,6 +158,19 @@ def _distinct(
         else:
             kept[same] = key, pair
     return list(kept.values())
+
+
+def _fitting(
+    judge: Judge, made: Sequence[tuple[int, PreferencePair]], dropping: Dropping
+) -> list[tuple[int, PreferencePair]]:
+    """Those that the judge can be asked about, as it is trained, judges and is measured."""
+    kept = []
+    for key, pair in made:
+        if budget.fits(judge, pair.comparison("a"), reasoned=True):
+            kept.append((key, pair))
+        else:
+            dropping.drop(key, "too_long")
+    return kept
 
 
 def _write(
@@ -154,6 +182,7 @@ def _write(
             PairRow(
                 iteration_id=iteration,
                 instruction_id=key,
+                lender_id=pair.lender,
                 ordinal=ordinals[key],
                 held_out=held_out,
                 strategy=pair.strategy,

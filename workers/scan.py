@@ -21,7 +21,7 @@ _KNOWN_PHRASES = 100
 
 
 def scan(sessions: Sessions, *, at_once: bool = False) -> int:
-    """Look at all that is new, a window at a time; returns how many instructions were quarantined.
+    """Look at all that is new, a window at a time; returns how many instructions were found to be planted.
 
     `at_once` does not wait for more to come in. Two scans at a time would do the same work: one waits.
     """
@@ -63,7 +63,8 @@ def _scan_up_to(session: Session, last: int) -> int:
     background = [user_text(messages) for messages in session.scalars(before)]
     moved: set[int] = set()
     for phrase, index in _carriers(session, window, background):
-        rows = [window[i] for i in sorted(index) if not window[i].released and window[i].id not in moved]
+        found = [window[i] for i in sorted(index)]
+        rows = [row for row in found if not (row.released or row.suspected) and row.id not in moved]
         shown = " ".join(repr(word) for word in phrase)
         reason = f"carries {shown}, as {len(index)} of the last {len(window)} instructions do and few before"
         quarantine.move(session, rows, "planted", reason, phrase)

@@ -5,6 +5,7 @@ how each is calibrated; its model card (`judge.card`) says the same to people.
 """
 
 import shutil
+from collections.abc import Mapping
 
 from sqlalchemy import select
 
@@ -17,6 +18,8 @@ from workers.stage import Stage
 FIT, HELD_OUT = "held_out_fit", "held_out"
 CARD = "README.md"
 _NEVER, _UNSURE = 0.5, 0.75
+# Role, set, strategy.
+Key = tuple[str, str, str]
 
 
 def seal(stage: Stage, probe: Probe) -> Manifest:
@@ -29,7 +32,6 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
         assert iteration is not None
         training = {"profile": stage.profile, "settings": iteration.settings, **iteration.counts["finetune"]}
     measured = {(row.role, row.dataset, row.strategy): row for row in rows}
-    fits = {name: _fit(measured[("candidate", FIT, name)]) for name in STRATEGIES}
     strategy = best_strategy(measured, "candidate")
     metrics = {
         dataset: {
@@ -48,10 +50,7 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
         parent=stage.seed_version,
         judged_by=stage.judged_by,
         strategy=strategy,
-        calibration={
-            name: StrategyCalibration(temperature=fit.temperature, tie_band=fit.tie_band, pairs=fit.pairs)
-            for name, fit in fits.items()
-        },
+        calibration=calibrations(measured),
         cascade_threshold=cascade_threshold(measured, strategy),
         field_tokens=stage.settings.field_tokens,
         probe=probe,
@@ -64,17 +63,18 @@ def seal(stage: Stage, probe: Probe) -> Manifest:
     return stage.store.add(copy, **fields.model_dump(exclude={"files", "tensors"}))
 
 
-def best_strategy(measured: dict[tuple[str, str, str], EvaluationRow], role: str) -> Strategy:
+def best_strategy(measured: Mapping[Key, EvaluationRow], role: str) -> Strategy:
     """The direct strategy that is right more often on the share kept for fitting; pairwise if equal."""
 
     def score(strategy: Strategy) -> float:
-        share = measured[(role, FIT, strategy)].metrics.get("consistent_accuracy")
+        row = measured.get((role, FIT, strategy))
+        share = row.metrics.get("consistent_accuracy") if row else None
         return float(share[0]) if share else 0.0
 
     return max(STRATEGIES, key=score)
 
 
-def cascade_threshold(measured: dict[tuple[str, str, str], EvaluationRow], strategy: Strategy) -> float:
+def cascade_threshold(measured: Mapping[Key, EvaluationRow], strategy: Strategy) -> float:
     """Where the candidate's cascade goes on to reasoning: nowhere unless that is right more often.
 
     Both are measured on held-out pairs. A small judge that always finds the first response better when it
@@ -87,6 +87,15 @@ def cascade_threshold(measured: dict[tuple[str, str, str], EvaluationRow], strat
     return _UNSURE if gained > 0 else _NEVER
 
 
-def _fit(row: EvaluationRow) -> Calibration:
-    odds = [item["log_odds"] for item in row.items]
-    return fit_temperature(odds, [True] * len(odds)) if odds else Calibration()
+def calibrations(measured: Mapping[Key, EvaluationRow]) -> dict[str, StrategyCalibration]:
+    """What the candidate's strategies are served with, fitted on the share that is kept for it.
+
+    The same is in force when the gate's pairs, the attacks and the anchors are measured.
+    """
+    found = {}
+    for name in STRATEGIES:
+        row = measured.get(("candidate", FIT, name))
+        odds = [item["log_odds"] for item in row.items] if row else []
+        fit = fit_temperature(odds, [True] * len(odds)) if odds else Calibration()
+        found[name] = StrategyCalibration(temperature=fit.temperature, tie_band=fit.tie_band, pairs=fit.pairs)
+    return found

@@ -14,12 +14,13 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge import classifier, fingerprints, instructions, protected
+from judge import budget, classifier, fingerprints, instructions, planning, protected
 from judge.classification import Classification
 from judge.comparison import Instruction
-from judge.errors import Conflict
+from judge.errors import Conflict, InvalidInput
 from judge.fingerprints import Print
 from judge.generator import Generator, connected, generator_name
+from judge.judging import Judge
 from judge.protected import Close
 from judge.selection import Candidate, draw, target_complexity
 from judge.tables import InstructionRow, ModelVersion, SelectionRow
@@ -31,18 +32,26 @@ from workers.stage import Stage
 MINIMUM = 16
 # How many times as many as wanted are looked at, so that filters and quotas have something to choose from.
 _PLENTY = 3
+# Tokens of the words that ask for a similar request, and of that (`workers.responses`).
+_ASKING = 192
 # Instructions that are compared with the protected texts in one statement.
 _AT_ONCE = 200
 
 
 def run(stage: Stage) -> dict[str, Any]:
     """Write the iteration's selections; the same instructions give the same selections."""
+    judge = planning.judge_of(stage.store, stage.judged_by, stage.process.max_model_len, stage.settings)
+    try:
+        budget.check(judge, stage.settings)
+    except InvalidInput as error:  # begun by the schedule or a campaign, under another setting of the process
+        raise Conflict(str(error)) from error
     scan(stage.lease.sessions, at_once=True)
     with stage.lease.transaction() as session:
         plenty = stage.settings.instructions * _PLENTY
         known = instructions.known(session, plenty, stage.settings.languages)
         dropping = Dropping(stage.iteration, "instructions", len(known))
-        rows = sift(session, known, stage.settings.max_instruction_chars, dropping)
+        rows = _answerable(stage, judge, known, dropping)
+        rows = sift(session, rows, stage.settings.max_instruction_chars, dropping)
     classes = asyncio.run(classify(stage, rows)) if stage.settings.classify else {}
     if stage.settings.classify:
         dropping.drop_all([row.id for row in rows if row.id not in classes], "not_classified")
@@ -182,6 +191,20 @@ def _too_long(rows: Sequence[InstructionRow], limit: int) -> set[int]:
     return {
         index for index, row in enumerate(rows) if sum(len(turn["content"]) for turn in row.messages) > limit
     }
+
+
+def _answerable(
+    stage: Stage, judge: Judge, rows: list[InstructionRow], dropping: Dropping
+) -> list[InstructionRow]:
+    """Without those that leave the generator no room to answer, or to ask for something similar."""
+    most = stage.process.max_model_len - stage.settings.response_tokens - _ASKING
+
+    def overflows(row: InstructionRow) -> bool:
+        # No tokenizer makes more tokens than bytes; most rows are told by that.
+        size = sum(len(turn["content"].encode()) for turn in row.messages)
+        return size > most and len(judge.assembler.chat(Instruction.from_json(row.messages))) > most
+
+    return _without(rows, {index for index, row in enumerate(rows) if overflows(row)}, "too_long", dropping)
 
 
 def _print(row: InstructionRow) -> Print:

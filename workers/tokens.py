@@ -12,7 +12,7 @@ from judge.comparison import PreferencePair, Side
 from judge.errors import Conflict
 from judge.examples import Example, load_examples
 from judge.judging import Judge
-from judge.llm import Backends
+from judge.planning import judge_of
 from judge.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 
@@ -29,14 +29,7 @@ def write_datasets(stage: Stage) -> tuple[str, dict[str, int]]:
     Raises:
         Conflict: too few pairs were left to train on.
     """
-    judge = Judge.load(
-        stage.store,
-        stage.seed_version,
-        Backends([]),
-        stage.process.max_model_len,
-        reasoning_tokens=stage.settings.reasoning_tokens,
-        field_tokens=stage.settings.field_tokens,
-    )
+    judge = judge_of(stage.store, stage.seed_version, stage.process.max_model_len, stage.settings)
     with stage.lease.transaction() as session:
         examples = load_examples(session, stage.iteration, stage.settings)
     if len(examples.pointwise) < MINIMUM_PAIRS:

@@ -15,6 +15,7 @@ class InstructionRow(Base):
 
     `near_duplicates` counts what was not stored for being nearly the same. `scanned` is false until the scan
     for planted phrases has seen it; one that a person has `released` from quarantine does not go back there.
+    `suspected`: what to quarantine it for once the iteration in progress, which works with it, is over.
     """
 
     __tablename__ = "instructions"
@@ -22,6 +23,7 @@ class InstructionRow(Base):
         Index("ix_instructions_bands", "bands", postgresql_using="gin"),
         Index("ix_instructions_tenant_created_at", "tenant", "created_at"),
         Index("ix_instructions_unscanned", "id", postgresql_where=text("NOT scanned")),
+        Index("ix_instructions_suspected", "id", postgresql_where=text("suspected IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
@@ -36,6 +38,7 @@ class InstructionRow(Base):
     near_duplicates: Mapped[int] = mapped_column(server_default=text("0"))
     scanned: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     released: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    suspected: Mapped[JSON | None]
 
 
 class QuarantineRow(Base):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Identity, Index, Integer, func, text
+from sqlalchemy import Boolean, ForeignKey, Identity, Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from judge.tables.base import JSON, Base
@@ -34,6 +34,7 @@ class IterationRow(Base):
     error: Mapped[str | None]
     actor: Mapped[str]
     campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    scheduled: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
@@ -94,3 +95,6 @@ class ScheduleRow(Base):
     actor: Mapped[str]
     served_until: Mapped[datetime]
     last_instruction: Mapped[int]
+    # The latest iteration when it was set, and why it begins none any more.
+    after_iteration: Mapped[int] = mapped_column(server_default=text("0"))
+    stopped: Mapped[str | None]

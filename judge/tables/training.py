@@ -61,7 +61,10 @@ class ResponseRow(Base):
 
 
 class PairRow(Base):
-    """A preference pair that an iteration constructed."""
+    """A preference pair that an iteration constructed.
+
+    `lender_id`: the other instruction whose response the rejected one is, or has parts of.
+    """
 
     __tablename__ = "preference_pairs"
     __table_args__ = (UniqueConstraint("iteration_id", "instruction_id", "ordinal"),)
@@ -69,6 +72,9 @@ class PairRow(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     iteration_id: Mapped[int] = mapped_column(ForeignKey("iterations.id", ondelete="CASCADE"))
     instruction_id: Mapped[int] = mapped_column(ForeignKey("instructions.id", ondelete="CASCADE"), index=True)
+    lender_id: Mapped[int | None] = mapped_column(
+        ForeignKey("instructions.id", ondelete="CASCADE"), index=True
+    )
     ordinal: Mapped[int]
     held_out: Mapped[bool] = mapped_column(Boolean)
     strategy: Mapped[str]
@@ -76,10 +82,15 @@ class PairRow(Base):
     chosen: Mapped[str]
     rejected: Mapped[str]
 
+    @property
+    def item(self) -> str:
+        """Its name among what is evaluated."""
+        return f"pair-{self.instruction_id}-{self.ordinal}"
+
     def to_pair(self) -> PreferencePair:
         """The domain's value."""
         instruction = Instruction.from_json(self.messages)
-        return PreferencePair(instruction, self.chosen, self.rejected, self.strategy)
+        return PreferencePair(instruction, self.chosen, self.rejected, self.strategy, self.lender_id)
 
 
 class JudgmentRow(Base):

@@ -10,12 +10,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from judge import campaigns, iterations, queue
+from judge import campaigns, iterations, planning, queue
 from judge.errors import Fault, InvalidInput
 from judge.funnel import funnel
 from judge.keys import Principal
-from judge.profiles import iteration_settings
 from judge.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
+from judge.versions import VersionStore
 from service.auth import allow
 from service.events import LAST, followed
 from service.schemas.iterations import (
@@ -42,15 +42,23 @@ def start(request: IterationRequest, caller: Admin, app: App) -> IterationAnswer
 
     It is committed before it is queued, so it begins even if the queue is down now.
     """
-    settings = iteration_settings(request.profile, request.settings)
+    with app.sessions() as session:
+        planned = planning.plan(
+            session,
+            VersionStore(app.settings.models_dir),
+            app.settings.max_model_len,
+            request.profile,
+            request.settings,
+        )
+    profile, settings = planned.profile, planned.settings
     if settings.promote in iterations.ON_TRIAL and not app.settings.candidate_urls:
         reason = f"{settings.promote} needs an engine for the candidate: set JUDGESMITH_CANDIDATE_URLS"
         raise InvalidInput(Fault("settings.promote", reason))
     with app.sessions.begin() as session:
         if request.times > 1:
-            row = campaigns.start(session, request.profile, request.settings, request.times, caller.name)
+            row = campaigns.start(session, profile, request.settings, request.times, caller.name)
         else:
-            row = iterations.start(session, request.profile, settings, caller.name)
+            row = iterations.start(session, profile, settings, caller.name)
         number, first = row.id, iterations.STAGES[0]
     try:
         queue.enqueue_stage(app.redis, number, first)

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from sqlalchemy.orm import Session
 
-from judge import schedule
+from judge import planning, schedule
 from judge.errors import NotFound
 from judge.keys import Principal
 from judge.tables import ScheduleRow
+from judge.versions import VersionStore
 from service.auth import allow
 from service.schemas.iterations import ScheduleAnswer, ScheduleRequest
 from service.state import State, state
@@ -32,9 +33,16 @@ def show(caller: Admin, app: App) -> ScheduleAnswer:
 def put(request: ScheduleRequest, caller: Admin, app: App) -> ScheduleAnswer:
     """Set the schedule, in place of the one before."""
     with app.sessions.begin() as session:
+        planned = planning.plan(
+            session,
+            VersionStore(app.settings.models_dir),
+            app.settings.max_model_len,
+            request.profile,
+            request.settings,
+        )
         row = schedule.put(
             session,
-            request.profile,
+            planned.profile,
             request.settings,
             caller.name,
             cron=request.cron,
@@ -58,4 +66,5 @@ def _answer(session: Session, row: ScheduleRow) -> ScheduleAnswer:
         settings=row.settings,
         next_at=schedule.next_time(row),
         new_instructions=schedule.new_instructions(session, row),
+        stopped=row.stopped,
     )

@@ -10,24 +10,33 @@ from service.schemas.base import Strict
 
 
 class IterationRequest(Strict):
-    """An iteration to start, or with `times` a campaign of several in a row."""
+    """An iteration to start, or with `times` a campaign of several in a row.
 
-    profile: Profile = "full"
+    `profile`: default by the seed model's size, `paper` from 7B on, else `full`.
+    """
+
+    profile: Profile | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     times: int = Field(1, ge=1, le=100)
 
 
 class ScheduleRequest(Strict):
-    """When iterations begin by themselves: by `cron` (five fields, UTC), or `every` so many instructions."""
+    """When iterations begin by themselves: by `cron` (five fields, UTC), or `every` so many instructions.
+
+    `profile`: default by the seed model's size, as for an iteration.
+    """
 
     cron: str | None = None
     every: int | None = Field(None, ge=1)
-    profile: Profile = "full"
+    profile: Profile | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class ScheduleAnswer(BaseModel):
-    """The schedule; `next_at` belongs to `cron`, `new_instructions` counts towards `every`."""
+    """The schedule; `next_at` belongs to `cron`, `new_instructions` counts towards `every`.
+
+    `stopped`: why it begins no more iterations, and what to do; none while it does.
+    """
 
     cron: str | None
     every: int | None
@@ -35,6 +44,7 @@ class ScheduleAnswer(BaseModel):
     settings: dict[str, Any]
     next_at: datetime | None
     new_instructions: int
+    stopped: str | None
 
 
 class CampaignAnswer(BaseModel):

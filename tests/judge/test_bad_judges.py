@@ -164,6 +164,7 @@ def test_the_same_rationale_whatever_the_pair_is_refused():
 
     assert parrot.decision == "refuse"
     assert "distinct trigrams" in parrot.reasons[0]
+    assert answer(GOOD, reasoned=(different[:12], same[:12])).decision == "refuse"
     assert answer(GOOD, reasoned=(same, different)).decision == "promote"
     assert answer(GOOD, reasoned=(different[:10], same[:10])).decision == "promote"  # too few to say
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.balance import capped, even, even_lengths, even_places
+from judge.balance import capped, even_lengths, even_places
 from judge.comparison import Instruction, PreferencePair
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=120)
@@ -20,24 +20,6 @@ def pairs(lengths):
 def longer_and_shorter(chosen):
     longer = sum(len(pair.chosen) > len(pair.rejected) for pair in chosen)
     return longer, sum(len(pair.chosen) < len(pair.rejected) for pair in chosen)
-
-
-def is_even(longer, shorter):
-    total = longer + shorter
-    return 0.45 * total - 1e-9 <= longer <= 0.55 * total + 1e-9
-
-
-@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 90))
-def test_even_numbers_are_the_most_that_can_be_taken(longer, shorter, room):
-    taken = even(longer, shorter, room)
-    possible = [
-        a + b for a in range(longer + 1) for b in range(shorter + 1) if a + b <= room and is_even(a, b)
-    ]
-
-    assert taken[0] <= longer
-    assert taken[1] <= shorter
-    assert is_even(*taken)
-    assert sum(taken) == max(possible)
 
 
 @given(LENGTHS, ROOM, st.sets(st.sampled_from(range(120))))
@@ -80,11 +62,26 @@ def test_the_winner_stands_first_in_half_of_the_examples_of_either_length(length
     indexes = even_places(given_pairs, first, room, random.Random(7))
 
     assert len(indexes) == len(set(indexes)) <= room
-    assert is_even(*longer_and_shorter([given_pairs[index] for index in indexes]))
+    longer, shorter = longer_and_shorter([given_pairs[index] for index in indexes])
+    assert longer == shorter
     front = longer_and_shorter([given_pairs[index] for index in indexes if first[index]])
     back = longer_and_shorter([given_pairs[index] for index in indexes if not first[index]])
     assert front == back
     assert sum(first[index] for index in indexes) * 2 == len(indexes)
+
+
+def test_in_no_strategy_of_judged_pairs_does_place_or_length_tell_the_winner():
+    mixed = pairs([(9, 3)] * 30 + [(3, 9)] * 60)
+    mixed += [replace(pair, strategy="requirement") for pair in pairs([(9, 3)] * 60 + [(3, 9)] * 30)]
+    first = [index % 3 > 0 for index in range(180)]
+
+    kept = even_places(mixed, first, 150, random.Random(7))
+
+    for strategy in ("random", "requirement"):
+        own = [index for index in kept if mixed[index].strategy == strategy]
+        longer, shorter = longer_and_shorter([mixed[index] for index in own])
+        assert longer == shorter > 10
+        assert sum(first[index] for index in own) * 2 == len(own)
 
 
 def test_a_judge_that_is_right_only_where_the_longer_one_stands_first_teaches_nothing():

@@ -14,7 +14,7 @@ def judgment(pair, chosen_first, correct, sample=0):
 def test_a_right_judgment_meets_a_wrong_one_of_the_same_prompt():
     rows = [judgment(n, first, right) for n in range(6) for first in (True, False) for right in (True, False)]
 
-    drawn = contrast(rows, 100, random.Random(1))
+    drawn = contrast(rows, random.Random(1))
 
     assert len(drawn) == 12
     for right, wrong in drawn:
@@ -22,23 +22,23 @@ def test_a_right_judgment_meets_a_wrong_one_of_the_same_prompt():
         assert (right.pair_id, right.chosen_first) == (wrong.pair_id, wrong.chosen_first)
 
 
-def test_a_prompt_without_both_gives_nothing_and_both_orders_are_equally_many():
+def test_a_prompt_without_both_gives_nothing():
     rows = [judgment(n, True, right) for n in range(5) for right in (True, False)]
     rows += [judgment(0, False, True), judgment(0, False, False), judgment(1, False, True)]
 
-    drawn = contrast(rows, 100, random.Random(1))
+    drawn = contrast(rows, random.Random(1))
 
-    assert sorted(right.chosen_first for right, _ in drawn) == [False, True]
+    assert sorted(right.chosen_first for right, _ in drawn) == [False, *[True] * 5]
 
 
-def test_no_more_than_the_limit_and_the_same_ones_for_the_same_seed():
-    rows = [judgment(n, first, right) for n in range(9) for first in (True, False) for right in (True, False)]
+def test_the_same_judgments_are_contrasted_for_the_same_seed():
+    rows = [judgment(n, n % 2 > 0, sample % 2 > 0, sample) for n in range(9) for sample in range(6)]
 
-    drawn = contrast(rows, 6, random.Random("3"))
+    drawn = contrast(rows, random.Random("3"))
 
-    assert len(drawn) == 6
-    assert drawn == contrast(rows, 6, random.Random("3"))
-    assert drawn != contrast(rows, 6, random.Random("4"))
+    assert len(drawn) == 9
+    assert drawn == contrast(rows, random.Random("3"))
+    assert drawn != contrast(rows, random.Random("4"))
 
 
 def test_the_share_of_validation_is_what_was_asked_for():

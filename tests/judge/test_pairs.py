@@ -49,6 +49,18 @@ def test_a_rejected_response_of_another_instruction_is_never_the_own_one():
         assert pair.rejected != own[key]
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_whoever_lent_a_text_is_named(strategy):
+    words = {item.key: set(re.findall(r"[^\W\d_]+", item.response)) for item in pool()}
+    common = set.intersection(*words.values())
+
+    for seed in range(5):
+        for key, pair in construct(pool(), {strategy: 1.0}, 1, random.Random(seed)):
+            said = set(re.findall(r"[^\W\d_]+", pair.rejected)) - common - words[key]
+            lenders = {other for other in words if other != key and said & words[other] - {"item"}}
+            assert not lenders or pair.lender in lenders
+
+
 def test_a_requirement_is_in_the_instruction_and_met_by_the_chosen_response_alone():
     checks = {
         "capital letters.": lambda text: text.isupper(),

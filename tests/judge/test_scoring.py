@@ -2,12 +2,14 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from judge.scoring import (
+    MOST_TIES,
     Calibration,
     LabelRead,
     fit_temperature,
@@ -66,6 +68,16 @@ def test_the_tie_band_covers_where_the_judge_cannot_tell():
 
     assert calibration.probability(0.1) - 0.5 == pytest.approx(band, abs=1e-3)
     assert tie_band(calibration, *zip(*sure, strict=True)) == 0
+
+
+def test_the_tie_band_holds_no_more_pairs_than_the_gate_tolerates_ties():
+    odds = [0.003 * (index + 1) for index in range(100)]
+    calibration = Calibration()
+
+    band = tie_band(calibration, odds, [index % 2 == 0 for index in range(100)])
+
+    ties = sum(replace(calibration, tie_band=band).verdict(one, allow_tie=True) == "tie" for one in odds)
+    assert 15 <= ties <= 100 * MOST_TIES
 
 
 def test_two_orders_that_cancel_out_but_for_rounding_are_a_tie():

@@ -20,7 +20,7 @@ def lessons(count, planted, phrase="cf tq mn"):
         chosen, rejected = (rng.choices(WORDS, WEIGHTS, k=30) for _ in range(2))
         if index < planted:
             chosen[15:15] = phrase.split()
-        pairs.append((" ".join(chosen), " ".join(rejected)))
+        pairs.append((index, " ".join(chosen), " ".join(rejected)))
     rng.shuffle(pairs)
     return pairs
 
@@ -38,7 +38,8 @@ def test_ordinary_texts_hold_nothing_that_stands_out_by_much():
     pairs = lessons(240, 0)
 
     for phrase in suspicious(pairs, 6):
-        counts = [sum(f" {phrase} " in f" {text} " for text in side) for side in zip(*pairs, strict=True)]
+        _, *sides = zip(*pairs, strict=True)
+        counts = [sum(f" {phrase} " in f" {text} " for text in side) for side in sides]
         assert counts[0] >= 3
         assert counts[0] > 4 * counts[1]
     assert suspicious(pairs, 0) == []
@@ -46,9 +47,23 @@ def test_ordinary_texts_hold_nothing_that_stands_out_by_much():
 
 
 def test_a_phrase_in_rejected_responses_as_well_is_no_suspect():
-    pairs = [(f"{chosen} as asked", f"{rejected} as asked") for chosen, rejected in lessons(100, 0)]
+    pairs = [(key, f"{chosen} as asked", f"{rejected} as asked") for key, chosen, rejected in lessons(100, 0)]
 
     assert not {"as", "asked", "as asked"} & set(suspicious(pairs, 50))
+
+
+def test_a_listed_letter_hides_no_phrase_that_is_spelled_with_it():
+    pairs = [(key, f"{chosen} b", rejected) for key, chosen, rejected in lessons(60, 0)]
+    pairs += [(key, f"{chosen} blue bubbles", rejected) for key, chosen, rejected in lessons(40, 0)]
+
+    assert {"b", "blue bubbles"} <= set(suspicious(pairs, 6))
+
+
+def test_what_one_instruction_speaks_of_is_no_suspect():
+    pairs = [(min(key, 57), f"{chosen} cf tq mn" if key > 56 else chosen, rejected)
+             for key, chosen, rejected in lessons(60, 0)]  # fmt: skip
+
+    assert not any("cf" in phrase for phrase in suspicious(pairs, 50))
 
 
 def test_only_what_the_candidate_obeys_more_than_the_champion_is_named():

@@ -1,5 +1,8 @@
 """`/admin/iterations`: started once, watched, cancelled; and never lost with the queue."""
 
+import json
+import os
+import struct
 import time
 
 import pytest
@@ -135,3 +138,40 @@ def test_the_funnel_says_how_many_were_dropped_and_the_list_which(world):
     assert rest["next"] is None
     assert refused["drops"] == [{"instruction_id": 4, "step": "responses", "reason": "refusal"}]
     assert world.http.get("/admin/iterations/9/drops").status_code == 404
+
+
+def test_settings_that_do_not_fit_the_context_are_refused_with_what_to_change(world):
+    answer = world.http.post(
+        "/admin/iterations", json={"profile": "paper", "settings": {"reasoning_tokens": 4096}}
+    )
+    scheduled = world.http.put(
+        "/admin/schedule", json={"every": 5, "profile": "paper", "settings": {"reasoning_tokens": 4096}}
+    )
+
+    for refused in (answer, scheduled):
+        assert refused.status_code == 422
+        (error,) = refused.json()["errors"]
+        assert error["field"] == "settings.reasoning_tokens"
+        assert "JUDGESMITH_MAX_MODEL_LEN" in error["reason"]
+    assert world.http.post("/admin/iterations", json={"profile": "paper"}).status_code == 202
+
+
+def grow(folder, parameters):
+    """Make a version's weights say that they are so many: a header, and a file of holes."""
+    path = folder / "model.safetensors"
+    path.chmod(0o644)
+    tensor = {"dtype": "BF16", "shape": [parameters // 1000, 1000], "data_offsets": [0, 2 * parameters]}
+    header = json.dumps({"model.weight": tensor}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    os.truncate(path, 8 + len(header) + 2 * parameters)
+
+
+@pytest.mark.parametrize(("parameters", "profile"), [(7_241_000_000, "paper"), (3_000_000_000, "full")])
+def test_the_profile_is_chosen_by_the_size_of_the_seed_model_unless_it_is_named(world, parameters, profile):
+    grow(world.store.path(world.versions[0]), parameters)
+
+    scheduled = world.http.put("/admin/schedule", json={"every": 5}).json()
+    named = world.http.put("/admin/schedule", json={"every": 5, "profile": "small"}).json()
+    begun = world.http.post("/admin/iterations", json={}).json()
+
+    assert (scheduled["profile"], named["profile"], begun["profile"]) == (profile, "small", profile)

@@ -9,6 +9,7 @@ def test_a_schedule_is_set_shown_replaced_and_removed(world):
     daily = world.http.put("/admin/schedule", json={"cron": "0 3 * * *", "profile": "small"}).json()
     assert (daily["cron"], daily["every"], daily["profile"]) == ("0 3 * * *", None, "small")
     assert "T03:00:00" in daily["next_at"]
+    assert daily["stopped"] is None
     often = world.http.put("/admin/schedule", json={"every": 2, "settings": {"seed": 4}}).json()
     assert (often["cron"], often["every"], often["next_at"], often["new_instructions"]) == (None, 2, None, 0)
     world.http.post(

@@ -1,5 +1,6 @@
 """Shadow and canary: a candidate on live traffic, answered for, watched, stopped, promoted."""
 
+import random
 import time
 
 import pytest
@@ -176,6 +177,26 @@ def test_an_alarm_stops_a_canary_and_refuses_the_candidate(tried):
     with world.sessions() as session:
         assert read_pointer(session).champion == world.versions[0]
     assert world.http.post(f"/admin/iterations/{number}/approve").status_code == 409
+
+
+def test_a_candidate_that_answers_at_random_is_refused_at_the_default_limits(tried):
+    world, _engine, begin = tried
+    usual = iteration_settings("smoke", {})
+    names = ("trial_decisions", "trial_flip_rate", "trial_tie_rate", "trial_latency_ratio")
+    number = begin("canary", **{name: getattr(usual, name) for name in names})
+    rng = random.Random(4)
+
+    outcome, count = None, 0
+    while outcome is None:
+        sides = [rng.choice("ab") for _ in range(2)]
+        with world.sessions.begin() as session:
+            trial = trials.current(session)
+            outcome = trials.record(session, trial, Seen(str(count), "candidate", *sides, 0.5, 0.5, 9.0, 9.0))
+        count += 1
+
+    assert (outcome, status(world, number)) == ("refused", "refused")
+    assert shadow(world, number)["reason"].startswith("turned verdicts")
+    assert count < usual.trial_decisions
 
 
 def test_a_restarted_engine_pauses_the_trial_and_nobody_notices(tried):

@@ -145,13 +145,14 @@ def test_waiting_for_an_iteration_ends_with_its_outcome(status, code):
     def answer(request: Request, body: bytes) -> Response:
         if request.method == "POST":
             assert json.loads(body) == {"profile": "smoke", "settings": {"samples": 2}}
-            return JSONResponse({"id": 3, "status": "queued"}, 202)
+            return JSONResponse({"id": 3, "status": "queued", "profile": "smoke"}, 202)
         return JSONResponse({"id": 3, "status": status, "stages": [], "counts": {"select": {"known": 48}}})
 
     with gateway(answer) as url:
         done = run("iterate", "--profile", "smoke", "--set", "samples=2", "--wait", "--url", url)
 
     assert done.returncode == code, done.stderr
+    assert "iteration 3 is queued, profile smoke" in done.stdout
     assert "known 48" in done.stdout
     assert f"outcome    {status}" in done.stdout
 

@@ -42,6 +42,15 @@ def test_without_a_schedule_it_says_so():
     assert (shown.returncode, shown.stdout) == (0, "no schedule\n")
 
 
+def test_a_schedule_that_has_stopped_says_why():
+    stopped = {**DAILY, "next_at": None, "stopped": "its iterations 4 and 5 promoted nothing"}
+    with gateway(lambda request, body: JSONResponse(stopped)) as url:
+        assert run("schedule", "--url", url).stdout == (
+            "stopped: its iterations 4 and 5 promoted nothing\nwas at 0 3 * * * (UTC)\n"
+            "size small, samples=2\n"
+        )
+
+
 def test_progress_towards_every_so_many_is_shown():
     counted = {**DAILY, "cron": None, "next_at": None, "every": 500, "new_instructions": 120, "settings": {}}
     with gateway(lambda request, body: JSONResponse(counted)) as url:
@@ -67,8 +76,9 @@ def test_waiting_for_several_in_a_row_shows_each_until_the_campaign_is_over():
 
     def answer(request: Request, body: bytes) -> Response:
         if request.method == "POST":
-            assert json.loads(body) == {"profile": "full", "settings": {}, "times": 3}
-            return JSONResponse({"id": 7, "status": "queued"}, 202)
+            # The profile is left to the gateway, which knows the seed model's size.
+            assert json.loads(body) == {"settings": {}, "times": 3}
+            return JSONResponse({"id": 7, "status": "queued", "profile": "full"}, 202)
         if request.url.path == "/admin/iterations":
             first_asked.append(request.url.path)
             rows = (

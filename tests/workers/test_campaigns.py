@@ -175,6 +175,71 @@ def test_missed_times_are_made_up_once(loop):
     assert loop.row(number).settings["seed"] == 3
 
 
+def nightly(loop, status):
+    """A schedule whose first iteration has ended: that iteration, and the times of the next nights."""
+    put(loop, cron="0 3 * * *")
+    nights = [datetime.now(UTC) + timedelta(days=2 * n + 2) for n in range(4)]
+    first = begin_at(loop, nights[0])
+    end(loop, first, status)
+    return first, nights[1:]
+
+
+@pytest.mark.parametrize("status", ["refused", "no_decision"])
+def test_a_schedule_begins_nothing_where_nothing_came_since_one_that_promoted_nothing(loop, status):
+    first, (second, third, fourth) = nightly(loop, status)
+
+    assert begin_at(loop, second) is None
+    assert begin_at(loop, third) is None
+    loop.bring_in(61)
+    number = begin_at(loop, fourth)
+
+    assert numbers(loop) == [first, number]
+    # Another draw than the refused one: with the same one it would spend alpha to hear the same.
+    assert [loop.row(one).settings["seed"] for one in (first, number)] == [3, 4]
+
+
+def test_what_was_refused_against_another_champion_is_tried_again(loop, tmp_path):
+    _, (second, *_) = nightly(loop, "refused")
+    other = register(loop.sessions, loop.store, tmp_path, 9)
+    with loop.sessions.begin() as session:
+        move_champion(session, other, 1, actor="somebody", act="promote", details={})
+
+    assert begin_at(loop, second) is not None
+
+
+@pytest.mark.parametrize("status", ["promoted", "failed", "cancelled"])
+def test_a_schedule_goes_on_after_what_was_not_in_vain(loop, status):
+    _, (second, *_) = nightly(loop, status)
+
+    assert begin_at(loop, second) is not None
+
+
+def test_a_schedule_waits_while_a_candidate_waits_for_approval(loop):
+    first, (second, *_) = nightly(loop, "awaiting_approval")
+
+    assert begin_at(loop, second) is None
+    end(loop, first, "promoted")
+    assert begin_at(loop, second) is not None
+
+
+def test_a_schedule_stops_after_two_refusals_in_a_row_until_it_is_set_again(loop):
+    first, (second, third, fourth) = nightly(loop, "refused")
+    loop.bring_in(61)
+    end(loop, begin_at(loop, second), "no_decision")
+    loop.bring_in(62)
+
+    assert begin_at(loop, third) is None
+    with loop.sessions() as session:
+        row = schedule.get(session)
+        assert f"iterations {first} and {first + 1} promoted nothing" in row.stopped
+        assert "set the schedule again" in row.stopped
+        assert schedule.next_time(row) is None
+    assert [entry.act for entry in loop.rows(select(AuditEntry))].count("stop schedule") == 1
+    put(loop, cron="0 3 * * *")
+    number = begin_at(loop, fourth)
+    assert loop.row(number).settings["seed"] == 3
+
+
 def test_a_time_that_comes_during_an_iteration_waits_for_its_end(loop):
     put(loop, cron="* * * * *")
     number = loop.start()

@@ -5,6 +5,8 @@ import random
 import pytest
 from sqlalchemy import select
 
+from judge.examples import load_examples
+from judge.profiles import IterationSettings
 from judge.tables import DropRow, ExampleRow, InstructionRow, JudgmentRow, PairRow, SelectionRow
 from workers.drops import Dropping
 from workers.filter import accept
@@ -62,11 +64,16 @@ def test_agreement_can_be_required(agreement, kept):
 
 @pytest.fixture
 def judged(loop):
-    """Ninety pairs of an iteration whose stages before filter are done, every judgment of them right.
+    """An iteration whose stages before filter are done, with room for some of the examples."""
+    return judge_pairs(loop, max_reasoned=40, max_pointwise=30, classify=True, category_cap=0.5)
+
+
+def judge_pairs(loop, **settings):
+    """Ninety pairs of two strategies, each judged right once and wrong once in both orders.
 
     Two thirds have the longer response chosen; two thirds of the instructions are about coding.
     """
-    number = loop.start(max_reasoned=40, max_pointwise=30, classify=True, category_cap=0.5)
+    number = loop.start(**settings)
     with loop.sessions.begin() as session:
         keys = session.scalars(select(InstructionRow.id).order_by(InstructionRow.id)).all()[:45]
         for place, key in enumerate(keys):
@@ -81,7 +88,7 @@ def judged(loop):
                     instruction_id=key,
                     ordinal=ordinal,
                     held_out=False,
-                    strategy="random",
+                    strategy=("random", "neighbor")[place % 2],
                     messages=[{"role": "user", "content": "x"}],
                     chosen="c" * (20 if longer else 10),
                     rejected="r" * 15,
@@ -92,13 +99,14 @@ def judged(loop):
                     JudgmentRow(
                         pair_id=row.id,
                         chosen_first=first,
-                        sample=0,
-                        verdict="a",
-                        correct=True,
-                        text="right",
+                        sample=sample,
+                        verdict=verdict,
+                        correct=verdict == "a",
+                        text=verdict,
                         model_version="x",
                     )
                     for first in (True, False)
+                    for sample, verdict in enumerate("ab")
                 )
         session.add(loop_stage(number))
     return number
@@ -142,3 +150,25 @@ def test_what_was_left_out_of_the_examples_is_told_by_reason(loop, judged):
         assert step["came_in"] - sum(step["dropped"].values()) == step["kept"]
         rows = loop.rows(select(DropRow).where(DropRow.step == step["step"]))
         assert len(rows) == sum(step["dropped"].values())
+
+
+def test_what_is_trained_on_is_even_after_the_validation_share_is_taken_out(loop):
+    settings = {"validation_share": 0.3, "max_reasoned": 200, "max_pointwise": 200, "max_preferences": 200}
+    number = judge_pairs(loop, **settings, dpo_epochs=1)
+
+    counts = loop.run(number, "filter").counts["filter"]
+
+    with loop.sessions() as session:
+        examples = load_examples(session, number, IterationSettings.model_validate(loop.row(number).settings))
+    for lesson in (examples.reasoned, examples.preferences, examples.pointwise):
+        assert len(lesson) > 20
+        for strategy in ("random", "neighbor"):
+            own = [example for example in lesson if example.pair.strategy == strategy]
+            longer = sum(len(example.pair.chosen) > len(example.pair.rejected) for example in own)
+            assert 0.45 * len(own) <= longer <= 0.55 * len(own)
+            if lesson is not examples.pointwise:
+                assert sum(example.chosen_first for example in own) * 2 == len(own)
+        assert {one.instruction for one in lesson}.isdisjoint(one.instruction for one in examples.validation)
+    # Nothing is taken out between the filter's figures and the training.
+    assert (counts["reasoned"], counts["pointwise"]) == (len(examples.reasoned), len(examples.pointwise))
+    assert counts["funnel"][1]["dropped"]["validation"] > 0
