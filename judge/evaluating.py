@@ -1,5 +1,6 @@
 """One model version answers the items of a benchmark, as it would answer when it serves."""
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,7 +10,7 @@ from judge.deciding import decide
 from judge.errors import BackendRefused, InvalidInput
 from judge.judging import Judge, Options
 from judge.rating import rate
-from judge.scoring import Strategy
+from judge.scoring import NOT_FINITE, Strategy
 from judge.voting import Usage
 
 Mode = Literal["direct", "reasoning"]
@@ -73,12 +74,14 @@ async def _rate(judge: Judge, item: Item, how: How) -> Judged:
     """Each response alone: rewards in direct mode, ratings from 1 to 10 by reasoning."""
     if how.mode == "direct":
         found = await judge.read_responses(item.instruction, item.responses, how.options)
+        margins = [read.margin if math.isfinite(read.margin) else None for read in found.reads]
         return Judged(
             item.id,
-            scores=tuple(read.margin for read in found.reads),
+            scores=tuple(margins),
             prompt_tokens=found.usage.prompt_tokens,
             completion_tokens=found.usage.completion_tokens,
             truncated=found.truncated,
+            reason=NOT_FINITE if None in margins else None,
         )
     ratings = [
         await rate(judge, item.instruction, response, options=how.options) for response in item.responses

@@ -15,6 +15,8 @@ from judge.verdict import Verdict
 # Nearer to one half than this is even: two orders that cancel out leave rounding errors of bfloat16.
 _EVEN = 0.002
 _BLIND, _FEWEST, _WIDEST = 0.55, 10, 0.1
+# Why there is no verdict and no rating: damaged weights, or a text on which the model's numbers overflow.
+NOT_FINITE = "the judge's probabilities are not finite"
 Strategy = Literal["pairwise", "pointwise"]
 STRATEGIES: tuple[Strategy, ...] = ("pairwise", "pointwise")
 
@@ -49,7 +51,12 @@ class Calibration:
         return float(expit(log_odds / self.temperature))
 
     def verdict(self, log_odds: float, *, allow_tie: bool) -> Verdict:
-        """The side that the probability favors; a tie inside the band or at exactly even odds."""
+        """The side that the probability favors; a tie inside the band or at exactly even odds.
+
+        `invalid` where the log-odds are not finite, and where they are exactly even without ties.
+        """
+        if not math.isfinite(log_odds):
+            return "invalid"
         distance = abs(self.probability(log_odds) - 0.5)
         if allow_tie and distance < max(self.tie_band, _EVEN):
             return "tie"
