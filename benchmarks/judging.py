@@ -30,7 +30,7 @@ from judge.comparison import Side
 from judge.judging import SIDES, Judge, Options
 from judge.statistics import wilson
 from judge.templates import pairwise_direct, pairwise_reasoning
-from judge.voting import Vote, enough, majority
+from judge.voting import Stopping, Vote, majority, stopped
 
 CONCURRENCY = 16
 VOTES = 16
@@ -163,7 +163,8 @@ def replay(every: Sequence[Sequence[Vote]]) -> None:
     """What each rule would have saved of the fixed votes, and what it would have said otherwise."""
     print("\n| rule | votes saved | same verdict | a tie instead | a side instead | the other side |")
     print("|---|---|---|---|---|---|", flush=True)
-    for rule in ("curtailed", "confident"):
+    rules: tuple[Stopping, ...] = ("curtailed", "confident")
+    for rule in rules:
         cast = [stopped(votes, rule) for votes in every]
         kept, total = sum(map(len, cast)), sum(map(len, every))
         changes = Counter(
@@ -189,14 +190,6 @@ def change(whole: str, early: str) -> str:
     if early == "tie":
         return "tie"
     return "side" if whole == "tie" else "turned"
-
-
-def stopped(votes: Sequence[Vote], rule: Any) -> Sequence[Vote]:
-    """The votes that would have been cast."""
-    count = 0
-    while not enough(votes[:count], len(votes), rule):
-        count += 2
-    return votes[:count]
 
 
 def show(name: str, verdicts: Sequence[tuple[LabeledPair, str]], took: float, reasoned: int) -> None:

@@ -8,7 +8,7 @@ A judge votes for A at one rate with A shown first and at another with it shown 
 import random
 from collections import Counter
 
-from judge.voting import Vote, enough, majority
+from judge.voting import Vote, majority, stopped
 
 RATES = ((1.0, 0.0), (0.95, 0.05), (0.9, 0.2), (0.5, 0.5), (0.65, 0.65), (0.7, 0.6), (0.9, 0.7))
 ORDERS, RUNS = 16, 400
@@ -26,11 +26,9 @@ def main() -> None:
                 for _ in range(ORDERS)
                 for place, rate in enumerate((first, last))
             ]
-            count = 2
-            while not enough(votes[:count], len(votes), "confident"):
-                count += 2
-            kept += count
-            verdicts[majority(votes[:count], allow_tie=True)[0]] += 1
+            cast = stopped(votes, "confident")
+            kept += len(cast)
+            verdicts[majority(cast, allow_tie=True)[0]] += 1
         shares = " | ".join(f"{verdicts[name] / RUNS:.2f}" for name in ("a", "b", "tie"))
         print(f"| {first} | {last} | {1 - kept / (2 * ORDERS * RUNS):.0%} | {shares} |")
 

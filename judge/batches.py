@@ -6,7 +6,7 @@ one, whoever was killed, stopped or given up for dead in between.
 
     validating -> in_progress -> completed
                        |-> cancelling -> cancelled
-                       `-> expired, after `EXPIRES_H` hours
+                       `-> expired, when its completion window is over
 
 `validating` is a batch that no gateway has begun. A file with faults is refused before it is stored, and a
 batch ends in the transaction of its last result: the Batch API's `failed` and `finalizing` do not occur.
@@ -33,18 +33,21 @@ Status = Literal["validating", "in_progress", "completed", "cancelling", "cancel
 ACTIVE = ("validating", "in_progress", "cancelling")
 CUT_SHORT = ("cancelled", "expired")
 LEASE_S = 30
-EXPIRES_H = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Who submits a batch, and what is known of it before its lines are read."""
+    """Who submits a batch, and what is known of it before its lines are read.
+
+    `window_h`: hours in which it has to be done.
+    """
 
     tenant: str
     created_by: str
     content_sha256: str
     metadata: dict[str, str]
     idempotency_key: str | None = None
+    window_h: int = 24
 
 
 def submit(session: Session, submission: Submission, lines: Iterable[Line]) -> tuple[BatchRow, bool]:
@@ -69,7 +72,7 @@ def submit(session: Session, submission: Submission, lines: Iterable[Line]) -> t
             idempotency_key=submission.idempotency_key,
             content_sha256=submission.content_sha256,
             labels=submission.metadata,
-            expires_at=func.now() + text(f"interval '{EXPIRES_H} hours'"),
+            expires_at=func.now() + func.make_interval(0, 0, 0, 0, submission.window_h),
         )
         .on_conflict_do_nothing(index_elements=["tenant", "idempotency_key"])
         .returning(BatchRow.id)
@@ -143,6 +146,11 @@ def cancel(session: Session, tenant: str, batch: str) -> BatchRow:
         _end(session, row, "cancelled")
     session.flush()
     return row
+
+
+def window_hours(row: BatchRow) -> int:
+    """The hours from when a batch was sent to when it expires."""
+    return round((row.expires_at - row.created_at).total_seconds() / 3600)
 
 
 def eta_seconds(row: BatchRow, now: datetime) -> float | None:

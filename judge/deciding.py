@@ -1,28 +1,45 @@
 """Which of two responses is better: by a check, by label probabilities, by written votes, or in a cascade."""
 
 import asyncio
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from judge.comparison import Comparison
-from judge.judging import DEFAULT, SIDES, Judge, OnText, Options
+from judge.judging import DEFAULT, SIDES, Judge, Options
+from judge.llm import OnText
 from judge.openers import says_nothing
+from judge.scoring import NOT_FINITE, Calibration
 from judge.templates import pairwise_direct, pairwise_reasoning, pointwise
 from judge.verdict import Verdict
-from judge.voting import Decision, Mode, OrderResult, Usage, Vote, enough, majority, share_for_a, tally
+from judge.voting import (
+    Decision,
+    Mode,
+    OrderResult,
+    Usage,
+    Vote,
+    majority,
+    pairs_needed,
+    share_for_a,
+    tally,
+)
 
-# Complete pairs of orders that are sampled at once while voting may still stop early.
-_WAVE = 2
 
-
-async def decide(judge: Judge, comparison: Comparison, mode: Mode, options: Options = DEFAULT) -> Decision:
-    """Judge a comparison in a mode, after the check that needs no model."""
+async def decide(
+    judge: Judge,
+    comparison: Comparison,
+    mode: Mode,
+    options: Options = DEFAULT,
+    on_text: OnText | None = None,
+) -> Decision:
+    """Judge a comparison in a mode, after the check that needs no model; `on_text`: see `reason`."""
     checked = check(judge, comparison, mode, options)
     if checked:
         return checked
     if mode == "direct":
         return await direct(judge, comparison, options)
     if mode == "reasoning":
-        return await reason(judge, comparison, options)
+        return await reason(judge, comparison, options, on_text)
     return await cascade(judge, comparison, options)
 
 
@@ -56,13 +73,15 @@ async def direct(judge: Judge, comparison: Comparison, options: Options = DEFAUL
     odds = await judge.log_odds(comparison, strategy, options)
     verdict = calibration.verdict(odds.overall, allow_tie=allow_tie)
     orders = tuple(
-        OrderResult(first, calibration.verdict(one, allow_tie=allow_tie), calibration.probability(one))
+        OrderResult(first, calibration.verdict(one, allow_tie=allow_tie), _probability(calibration, one))
         for first, one in zip(SIDES, odds.per_order, strict=True)
     )
     template = pairwise_direct if strategy == "pairwise" else pointwise
+    probability = _probability(calibration, odds.overall)
+    even = "both responses are exactly equally likely"
     return Decision(
         verdict=verdict,
-        probability_a=calibration.probability(odds.overall),
+        probability_a=probability,
         orders=orders,
         mode="direct",
         strategy=strategy,
@@ -70,31 +89,41 @@ async def direct(judge: Judge, comparison: Comparison, options: Options = DEFAUL
         prompt_hash=judge.prompt_hash(template(options.guide.form)),
         usage=odds.usage,
         truncated=odds.truncated,
-        reason="both responses are exactly equally likely" if verdict == "invalid" else None,
+        reason=(NOT_FINITE if probability is None else even) if verdict == "invalid" else None,
         votes={},
     )
+
+
+def _probability(calibration: Calibration, log_odds: float) -> float | None:
+    return calibration.probability(log_odds) if math.isfinite(log_odds) else None
 
 
 async def cascade(judge: Judge, comparison: Comparison, options: Options = DEFAULT) -> Decision:
     """Decide directly; where that is not sure, by reasoned votes that stop early.
 
     Sure is a calibrated probability of the verdict at or above the threshold: the request's, else the
-    version's (`Manifest.cascade_threshold`). Votes without a majority leave the direct verdict.
+    version's (`Manifest.cascade_threshold`). Votes without a majority leave the direct verdict; a version
+    without probabilities is not asked for votes either.
     """
     first = replace(await direct(judge, comparison, options), mode="cascade")
-    probability = first.probability_a if first.probability_a is not None else 0.5
-    if max(probability, 1 - probability) >= judge.threshold(options):
+    probability = first.probability_a
+    if probability is None or max(probability, 1 - probability) >= judge.threshold(options):
         return first
     reasoned = await reason(judge, comparison, replace(options, stopping="confident"))
-    usage = first.usage + reasoned.usage
-    if reasoned.verdict not in SIDES:
-        return replace(first, usage=usage, votes=reasoned.votes, truncated=reasoned.truncated)
+    decided = first if reasoned.verdict not in SIDES else reasoned
+    undecided = f"no majority of votes; {first.reason or 'decided by the label probabilities'}"
     return replace(
-        reasoned,
+        decided,
         mode="cascade",
+        path="reasoning",
         strategy=first.strategy,
-        usage=usage,
-        direct_probability_a=first.probability_a,
+        prompt_hash=reasoned.prompt_hash,
+        usage=first.usage + reasoned.usage,
+        votes=reasoned.votes,
+        rationale=reasoned.rationale,
+        truncated=first.truncated or reasoned.truncated,
+        reason=None if decided is reasoned else undecided,
+        direct_probability_a=probability,
     )
 
 
@@ -103,40 +132,35 @@ async def reason(
 ) -> Decision:
     """Decide by judgments with a rationale, `votes` in each order, or fewer (see `voting.enough`).
 
-    The judge is never offered a tie, as in its training; a tie is what an even split of votes is.
+    The judge is never offered a tie, as in its training; a tie is what an even split of votes is. Votes are
+    cast at once as far as they are needed whatever they say, so that none is asked for in vain.
     `on_text` is given the first judgment (A shown first) as it is written.
     """
     planned, allow_tie = options.votes * len(SIDES), options.allow_tie
     cast: list[Vote] = []
     usage = Usage()
-    while not enough(cast, planned, options.stopping):
+    while wave := pairs_needed(cast, planned, options.stopping):
         begun = len(cast) // len(SIDES)
-        wave = options.votes if options.stopping == "fixed" else min(_WAVE, options.votes - begun)
         results = await asyncio.gather(
             *(
                 judge.vote(
                     comparison,
                     first,
-                    judge.sampling(options, begun + index),
+                    judge.sampling(options, index),
                     options,
-                    on_text if (begun + index, first) == (0, "a") else None,
+                    on_text if (index, first) == (0, "a") else None,
                 )
-                for index in range(wave)
+                for index in range(begun, begun + wave)
                 for first in SIDES
             )
         )
         usage = sum((took for _, took in results), usage)
-        # A wave may hold more pairs than were needed: those beyond the stop are not counted.
-        for index in range(0, len(results), len(SIDES)):
-            if cast and enough(cast, planned, options.stopping):
-                break
-            cast += [vote for vote, _ in results[index : index + len(SIDES)]]
+        cast += [vote for vote, _ in results]
     verdict, reason = majority(cast, allow_tie=allow_tie)
     orders = []
     for first in SIDES:
         own = [vote for vote in cast if vote.first == first]
         orders.append(OrderResult(first, majority(own, allow_tie=allow_tie)[0], share_for_a(own)))
-    rationale = next((vote.text for vote in cast if vote.verdict == verdict), None)
     return Decision(
         verdict=verdict,
         probability_a=share_for_a(cast),
@@ -148,7 +172,14 @@ async def reason(
         usage=usage,
         truncated=any(vote.truncated for vote in cast),
         reason=reason,
-        rationale=rationale,
+        rationale=_rationale(cast, verdict),
         votes=tally(cast),
         path="reasoning",
     )
+
+
+def _rationale(cast: Sequence[Vote], verdict: Verdict) -> str:
+    """What one of the votes says: one for the verdict, else the first that is valid, else the first."""
+    for_it = [vote for vote in cast if vote.verdict == verdict != "invalid"]
+    valid = [vote for vote in cast if vote.verdict != "invalid"]
+    return [*for_it, *valid, *cast][0].text

@@ -7,14 +7,15 @@ without any lock between the processes.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
 from judge.guide import PLAIN, Guide, Scale
-from judge.llm import Backends, Sampling
+from judge.llm import VLLM, Backends, OnText, Sampling
 from judge.prompts import Assembler, Prompt, load_encoder
 from judge.scoring import (
     Calibration,
@@ -30,7 +31,7 @@ from judge.templates import (
     pointwise,
     single_direct,
 )
-from judge.verdict import Verdict, parse_verdict
+from judge.verdict import Verdict, concluded, parse_verdict
 from judge.versions import Manifest, StrategyCalibration, VersionStore
 from judge.voting import (
     Stopping,
@@ -40,11 +41,10 @@ from judge.voting import (
 
 # Tokens kept free for the final field that `Judge.write` may append.
 _CLOSING = 24
+# Probability that is taken for all there is, so that what it leaves has a logarithm.
+_ALL = 1 - 1e-9
 _UNSWAPPED: dict[Verdict, Verdict] = {"a": "b", "b": "a", "tie": "tie", "invalid": "invalid"}
 SIDES: tuple[Side, Side] = ("a", "b")
-
-
-OnText = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Options:
     """How to judge. `votes` are judgments per order; one vote is greedy.
 
     `threshold`: confidence below which the cascade goes on to reasoning; default: the version's own.
-    `cut`: leave out the middle of texts that do not fit the context, else refuse them.
+    `cut`: leave out the middle of texts that do not fit the context, else refuse them. `whole`: refuse also
+    texts that the version reads shortened, as it was trained (`Manifest.field_tokens`).
     `rationale_tokens`: the longest written judgment; default: the judge's own limit.
     `salt`: keeps the backend's prefix cache of this caller apart from others'.
     """
@@ -65,6 +66,7 @@ class Options:
     allow_tie: bool = True
     threshold: float | None = None
     cut: bool = False
+    whole: bool = False
     rationale_tokens: int | None = None
     salt: str | None = None
 
@@ -200,12 +202,37 @@ class Judge:
     ) -> Reads:
         """A read of the points of a scale for one response.
 
-        Raises:
-            BadModel: a point takes more than one token in this model.
+        A point of several tokens (10, in most models) has the product of their probabilities, and one that
+        others begin with (1) what they leave of its own.
         """
         template = single_direct(options.guide.form, scale)
-        prompt = self.response_prompt(template, instruction, response, 1, options)
-        return await self._read_all(template, [prompt], options)
+        points = [self.assembler.encoder.trusted(label) for label in template.labels]
+        prompt = self.response_prompt(template, instruction, response, max(map(len, points)), options)
+        logprobs, usage = await self._read_points(self.backends.pick(), prompt.token_ids, points, options)
+        return Reads([LabelRead(tuple(logprobs))], usage, prompt.truncated)
+
+    async def _read_points(
+        self, backend: VLLM, token_ids: list[int], points: list[list[int]], options: Options
+    ) -> tuple[list[float], Usage]:
+        """Log-probabilities (nats) of different continuations, each as the whole of what is written."""
+        starts = list(dict.fromkeys(point[0] for point in points))
+        answer = await backend.read_labels(token_ids, starts, salt=options.salt)
+        self.same(answer.weights)
+        read = dict(zip(starts, answer.read.logprobs, strict=True))
+        found, usage = [read[point[0]] for point in points], answer.usage
+        for start in starts:
+            longer = [index for index, point in enumerate(points) if point[0] == start and len(point) > 1]
+            if not longer:
+                continue
+            rests = [points[index][1:] for index in longer]
+            logprobs, took = await self._read_points(backend, [*token_ids, start], rests, options)
+            usage += took
+            for index, logprob in zip(longer, logprobs, strict=True):
+                found[index] += logprob
+            if [start] in points:
+                taken = sum(math.exp(logprob) for logprob in logprobs)
+                found[points.index([start])] += math.log1p(-min(taken, _ALL))
+        return found, usage
 
     async def vote(
         self,
@@ -237,7 +264,13 @@ class Judge:
             comparison.instruction, comparison.response(first), comparison.response(other(first))
         )
         return self.assembler.comparison(
-            template, shown, reserve, self.field_tokens, guide=options.guide, cut=options.cut
+            template,
+            shown,
+            reserve,
+            self.field_tokens,
+            guide=options.guide,
+            cut=options.cut,
+            whole=options.whole,
         )
 
     def response_prompt(
@@ -250,7 +283,14 @@ class Judge:
     ) -> Prompt:
         """The prompt about one response; see `Assembler`."""
         return self.assembler.response(
-            template, instruction, response, reserve, self.field_tokens, guide=options.guide, cut=options.cut
+            template,
+            instruction,
+            response,
+            reserve,
+            self.field_tokens,
+            guide=options.guide,
+            cut=options.cut,
+            whole=options.whole,
         )
 
     def sampling(self, options: Options, index: int) -> Sampling:
@@ -276,7 +316,7 @@ class Judge:
         completion = await backend.sample(prompt.token_ids, sampling, on_text)
         self.same(completion.weights)
         text = completion.text.strip()
-        if "[[" in text:
+        if concluded(text, template.ending, template.labels):
             return Judgment(text, completion.usage)
         encoder = self.assembler.encoder
         ids = prompt.token_ids + encoder.untrusted(text) + encoder.trusted(template.ending)

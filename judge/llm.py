@@ -59,6 +59,11 @@ class Labels:
     usage: Usage
 
 
+# Given a text as it is written: None where it begins, also when it begins anew and what was given before is
+# void, and then each piece.
+OnText = Callable[[str | None], None]
+
+
 class VLLM:
     """One vLLM server. Safe to share between tasks of one event loop; close it with `aclose`."""
 
@@ -98,11 +103,11 @@ class VLLM:
         return Labels(LabelRead(logprobs), _weights(choice), _usage(answer))
 
     async def sample(
-        self, token_ids: Sequence[int], sampling: Sampling, on_text: Callable[[str], None] | None = None
+        self, token_ids: Sequence[int], sampling: Sampling, on_text: OnText | None = None
     ) -> Completion:
         """Sample one completion; `finished` is False where it was cut off at `max_tokens`.
 
-        `on_text` is given each piece of the text as it comes.
+        `on_text` is given the text as it comes, and again from its beginning where it has to be made anew.
         """
         parameters: dict[str, Any] = {
             "max_tokens": sampling.max_tokens,
@@ -182,7 +187,7 @@ class VLLM:
         *,
         output_mode: str = "tokens",
         salt: str | None = None,
-        on_text: Callable[[str], None] | None = None,
+        on_text: OnText | None = None,
     ) -> dict[str, Any]:
         body: dict[str, Any] = {
             "token_ids": list(token_ids),
@@ -193,7 +198,7 @@ class VLLM:
             body["cache_salt"] = salt
         return await persistently(lambda: self._ask(body, on_text))
 
-    async def _ask(self, body: dict[str, Any], on_text: Callable[[str], None] | None) -> dict[str, Any]:
+    async def _ask(self, body: dict[str, Any], on_text: OnText | None) -> dict[str, Any]:
         if on_text is None:
             answer = await self._connection.send("POST", _GENERATE, body=body, may_refuse=True)
         else:
@@ -206,8 +211,9 @@ class VLLM:
         # A failed control call closes the connection: a pooled one would break the next call.
         return await self._connection.send(method, path, headers={"Connection": "close"}, **options)
 
-    async def _streamed(self, body: dict[str, Any], on_text: Callable[[str], None]) -> dict[str, Any]:
+    async def _streamed(self, body: dict[str, Any], on_text: OnText) -> dict[str, Any]:
         """The same answer, put together from server-sent events."""
+        on_text(None)
         body = body | {"stream": True, "stream_options": {"include_usage": True}}
         text = ""
         last: dict[str, Any] = {}
@@ -226,7 +232,7 @@ class VLLM:
                         on_text(choice["text"])
                 usage = event.get("usage") or usage
         if not last.get("finish_reason"):
-            raise BackendError(f"{self.url}{_GENERATE} stopped in the middle of its answer")
+            raise Retryable(f"{self.url}{_GENERATE} stopped in the middle of its answer")
         return {"choices": [last | {"text": text}], "usage": usage}
 
 

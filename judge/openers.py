@@ -10,6 +10,7 @@ from judge.comparison import fold
 
 # Longer than any opener with its punctuation and white space; what is longer is not looked at.
 _LONGEST = 200
+NO_ANSWER = "the response holds no answer"
 _OPENERS = (
     # English
     "answer", "final answer", "the answer is", "solution", "the solution is", "explanation", "thought",

@@ -158,7 +158,7 @@ class Assembler:
     Every prompt leaves `reserve` tokens of the context free for what the judge will write. With
     `field_tokens`, the middle of each longer text is left out, as in the version's training. What then
     still does not fit raises `PromptTooLong` with the field's name, or, with `cut`, loses its middle too,
-    the longest texts first.
+    the longest texts first. With `whole` nothing is shortened: a text beyond `field_tokens` raises as well.
     """
 
     def __init__(self, encoder: Encoder, context_tokens: int) -> None:
@@ -174,10 +174,12 @@ class Assembler:
         *,
         guide: Guide = PLAIN,
         cut: bool = False,
+        whole: bool = False,
     ) -> Prompt:
         """A prompt about two responses, shown in the comparison's order."""
         fields = {"response_a": comparison.response_a, "response_b": comparison.response_b}
-        return self._fill(template, comparison.instruction, fields | guide.fields, reserve, field_tokens, cut)
+        limits = _Limits(reserve, field_tokens, cut, whole)
+        return self._fill(template, comparison.instruction, fields | guide.fields, limits)
 
     def response(
         self,
@@ -189,10 +191,11 @@ class Assembler:
         *,
         guide: Guide = PLAIN,
         cut: bool = False,
+        whole: bool = False,
     ) -> Prompt:
         """A prompt about one response."""
         fields = {"response": response} | guide.fields
-        return self._fill(template, instruction, fields, reserve, field_tokens, cut)
+        return self._fill(template, instruction, fields, _Limits(reserve, field_tokens, cut, whole))
 
     def chat(self, instruction: Instruction) -> list[int]:
         """A generator's prompt: the conversation under the model's own chat template."""
@@ -215,14 +218,13 @@ class Assembler:
         template: Template,
         instruction: Instruction,
         fields: Mapping[str, str],
-        reserve: int,
-        field_tokens: int | None,
-        cut: bool,
+        limits: "_Limits",
     ) -> Prompt:
         parts = self._parts(template, instruction, fields)
-        room = self.context_tokens - reserve - sum(len(part.ids) for part in parts if part.field is None)
+        own = sum(len(part.ids) for part in parts if part.field is None)
+        room = self.context_tokens - limits.reserve - own
         texts = [part for part in parts if part.field is not None]
-        budgets = self._budgets(texts, room, field_tokens, cut)
+        budgets = self._budgets(texts, room, limits)
         kept = {id(part): self._keep(part.ids, budget) for part, budget in zip(texts, budgets, strict=True)}
         ids = [token for part in parts for token in kept.get(id(part), part.ids)]
         truncated = any(len(part.ids) > budget for part, budget in zip(texts, budgets, strict=True))
@@ -246,19 +248,26 @@ class Assembler:
         parts.append(_Part(encoder.trusted(tail, special=True)))
         return parts
 
-    def _budgets(self, texts: "list[_Part]", room: int, field_tokens: int | None, cut: bool) -> list[int]:
+    def _budgets(self, texts: "list[_Part]", room: int, limits: "_Limits") -> list[int]:
         """How many tokens each text may keep."""
         lengths = [len(part.ids) for part in texts]
         turns = Counter(part.field for part in texts)
-        allowed = lengths
-        if field_tokens:
+        allowed, most = lengths, limits.field_tokens
+        if most:
             # A rubric is the judge's task, not its subject: it is never part of the training's budget.
             allowed = [
-                length if part.field == "rubric" else min(length, field_tokens // turns[part.field])
+                length if part.field == "rubric" else min(length, most // turns[part.field])
                 for part, length in zip(texts, lengths, strict=True)
             ]
+        if limits.whole and allowed != lengths:
+            over = [part for part, length in zip(texts, allowed, strict=True) if len(part.ids) > length]
+            named = {part.field for part in over}
+            self._refuse(
+                [part for part in texts if part.field in named],
+                f"this version reads at most {most} tokens of it, and it may not be cut",
+            )
         if sum(allowed) > room:
-            if not cut or room < _LEAST * len(texts):
+            if not limits.cut or room < _LEAST * len(texts):
                 self._refuse(texts, f"the prompt's texts take {sum(lengths)} tokens and {max(room, 0)} fit")
             allowed = fair_shares(allowed, room)
         return allowed
@@ -277,6 +286,16 @@ class Assembler:
         marker = self.encoder.trusted(_CUT)
         half = max(budget - len(marker), 2) // 2
         return ids[:half] + marker + ids[-half:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """See `Assembler`."""
+
+    reserve: int
+    field_tokens: int | None
+    cut: bool
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
+from math import isfinite
 from typing import Literal, TypeVar
 
 from judge.comparison import Comparison, Instruction
-from judge.deciding import direct
+from judge.deciding import decide
 from judge.errors import Fault, InvalidInput, PromptTooLong
 from judge.judging import DEFAULT, Judge, Options, Reads
+from judge.openers import says_nothing
 from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, require_connected, schedule
+from judge.rewards import FARTHEST
+from judge.scoring import NOT_FINITE
 from judge.templates import pairwise_direct, pointwise
 from judge.verdict import Verdict
 from judge.voting import Decision, Mode, Usage
@@ -64,9 +69,13 @@ class _Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Scores of players by name, and the meetings that they rest on (pointwise: that follow from them)."""
+    """Scores of players by name, and the meetings that they rest on (pointwise: that follow from them).
+
+    `invalid`: players without a score, and why there is none.
+    """
 
     scores: Mapping[str, Score]
+    invalid: Mapping[str, str]
     meetings: Sequence[Meeting]
     method: Method
     model_version: str
@@ -115,21 +124,13 @@ async def rank_responses(
     for index, text in enumerate(responses):
         first.setdefault(text, str(index))
     item = Item(instruction, {index: text for text, index in first.items()})
-    names = list(item.responses)
-    if method == "pointwise":
-        rewards, usage, truncated = await _rewards(judge, [item], options)
-        meetings: list[Meeting] = []
-        scores = [Score(round(rewards[0][name], 6)) for name in names]
-    else:
-        meetings, usage, truncated = await _meetings(judge, [item], seed, options)
-        matches = [
-            Match(names.index(m.one), names.index(m.two), f"{number:03}", m.probability)
-            for number, m in enumerate(meetings)
-        ]
-        scores = await asyncio.to_thread(bradley_terry, matches, names, seed=seed)
-    of = dict(zip(names, scores, strict=True))
-    by_index = {str(index): of[first[text]] for index, text in enumerate(responses)}
-    return _ranking(judge, by_index, meetings, method, usage, truncated, options)
+    found = await _rank(judge, [item], method, seed, options, over="meetings")
+    same = {str(index): first[text] for index, text in enumerate(responses)}
+    return replace(
+        found,
+        scores={index: found.scores[one] for index, one in same.items() if one in found.scores},
+        invalid={index: found.invalid[one] for index, one in same.items() if one in found.invalid},
+    )
 
 
 async def rank_systems(
@@ -137,29 +138,13 @@ async def rank_systems(
 ) -> Ranking:
     """Rank systems by their responses to many instructions; intervals are over instructions.
 
+    A response whose reward or comparison cannot be had counts for nothing.
+
     Raises:
         InvalidInput: the systems fall into groups that share no instruction.
         PromptTooLong: names the item and the system.
     """
-    names = systems(items)
-    clusters = [item.instruction.digest for item in items]
-    if method == "pointwise":
-        rewards, usage, truncated = await _rewards(judge, items, options)
-        meetings = _implied(judge, rewards)
-        given = [
-            Reward(names.index(name), cluster, reward)
-            for cluster, own in zip(clusters, rewards, strict=True)
-            for name, reward in own.items()
-        ]
-        scores = await asyncio.to_thread(mean_rewards, given, names, seed=seed)
-    else:
-        meetings, usage, truncated = await _meetings(judge, items, seed, options)
-        matches = [
-            Match(names.index(m.one), names.index(m.two), clusters[m.item], m.probability) for m in meetings
-        ]
-        scores = await asyncio.to_thread(bradley_terry, matches, names, seed=seed)
-    by_name = dict(zip(names, scores, strict=True))
-    return _ranking(judge, by_name, meetings, method, usage, truncated, options)
+    return await _rank(judge, items, method, seed, options, over="items")
 
 
 def systems(items: Sequence[Item]) -> list[str]:
@@ -186,24 +171,73 @@ def require_affordable(items: Sequence[Item], method: Method, seed: int, limit: 
         raise InvalidInput(Fault("items", reason))
 
 
-def _ranking(
+async def _rank(
     judge: Judge,
-    scores: Mapping[str, Score],
-    meetings: Sequence[Meeting],
+    items: Sequence[Item],
     method: Method,
-    usage: Usage,
-    truncated: bool,
+    seed: int,
     options: Options,
+    *,
+    over: Literal["items", "meetings"],
 ) -> Ranking:
+    """`over`: what the intervals of a tournament are drawn from."""
+    names, clusters = systems(items), [item.instruction.digest for item in items]
+    if method == "pointwise":
+        rewards, usage, truncated = await _rewards(judge, items, options)
+        meetings = _implied(judge, rewards)
+        ranked = [name for name in names if any(name in own for own in rewards)]
+        fit = partial(mean_rewards, _given(rewards, ranked, clusters), ranked, seed=seed)
+    else:
+        meetings, usage, truncated = await _meetings(judge, items, seed, options)
+        met = {name for meeting in meetings for name in (meeting.one, meeting.two)}
+        ranked = [name for name in names if name in met or len(names) == 1]
+        drawn = [clusters[m.item] if over == "items" else f"{n:03}" for n, m in enumerate(meetings)]
+        fit = partial(bradley_terry, _matches(meetings, ranked, drawn), ranked, seed=seed)
+    scores = await asyncio.to_thread(fit) if ranked else []
     template = (pointwise if method == "pointwise" else pairwise_direct)(options.guide.form)
-    return Ranking(scores, meetings, method, judge.version, judge.prompt_hash(template), usage, truncated)
+    return Ranking(
+        scores=dict(zip(ranked, scores, strict=True)),
+        # Nothing else is left out: what the backend refuses, or does not fit, is raised.
+        invalid={name: NOT_FINITE for name in names if name not in ranked},
+        meetings=meetings,
+        method=method,
+        model_version=judge.version,
+        prompt_hash=judge.prompt_hash(template),
+        usage=usage,
+        truncated=truncated,
+    )
+
+
+def _given(
+    rewards: Sequence[Mapping[str, float]], names: Sequence[str], clusters: Sequence[str]
+) -> list[Reward]:
+    return [
+        Reward(names.index(name), cluster, reward)
+        for cluster, own in zip(clusters, rewards, strict=True)
+        for name, reward in own.items()
+    ]
+
+
+def _matches(meetings: Sequence[Meeting], names: Sequence[str], clusters: Sequence[str]) -> list[Match]:
+    return [
+        Match(names.index(meeting.one), names.index(meeting.two), cluster, meeting.probability)
+        for meeting, cluster in zip(meetings, clusters, strict=True)
+    ]
 
 
 async def _rewards(
     judge: Judge, items: Sequence[Item], options: Options
 ) -> tuple[list[dict[str, float]], Usage, bool]:
-    """For each item the reward of each player (log-odds of Yes); equal texts are read once."""
-    texts = [(number, text) for number, item in enumerate(items) for text in set(item.responses.values())]
+    """For each item the reward of each player that has one (log-odds of Yes); equal texts are read once.
+
+    A response that says nothing is not read: it is worse than the worst of the others, and at most -10.
+    """
+    texts = [
+        (number, text)
+        for number, item in enumerate(items)
+        for text in set(item.responses.values())
+        if not says_nothing(text)
+    ]
 
     async def read(question: tuple[int, str]) -> Reads:
         item, text = items[question[0]], question[1]
@@ -212,32 +246,41 @@ async def _rewards(
 
     answers = await _in_turn(read, texts)
     margins = {key: answer.reads[0].margin for key, answer in zip(texts, answers, strict=True)}
+    usage = sum((answer.usage for answer in answers), Usage())
     rewards = [
-        {name: margins[number, text] for name, text in item.responses.items()}
+        _rewards_of(item, {text: margins.get((number, text)) for text in item.responses.values()})
         for number, item in enumerate(items)
     ]
-    usage = sum((answer.usage for answer in answers), Usage())
     return rewards, usage, any(answer.truncated for answer in answers)
+
+
+def _rewards_of(item: Item, margins: Mapping[str, float | None]) -> dict[str, float]:
+    """Rewards by name, without those that are not finite; `margins` are None for what says nothing."""
+    finite = {text: margin for text, margin in margins.items() if margin is not None and isfinite(margin)}
+    nothing = min(-FARTHEST, min(finite.values(), default=0.0) - 1)
+    of = finite | {text: nothing for text, margin in margins.items() if margin is None}
+    return {name: of[text] for name, text in item.responses.items() if text in of}
 
 
 async def _meetings(
     judge: Judge, items: Sequence[Item], seed: int, options: Options
 ) -> tuple[list[Meeting], Usage, bool]:
-    """Every scheduled meeting, judged in both orders; equal texts tie unjudged."""
+    """Every scheduled meeting with an outcome, judged in both orders; equal texts tie unjudged."""
     pairings = _pairings(items, seed)
     asked = list(_to_judge(pairings).items())
 
-    async def decide(question: tuple[Comparison, int]) -> Decision:
+    async def ask(question: tuple[Comparison, int]) -> Decision:
         comparison, number = question
         texts = {"response_a": comparison.response_a, "response_b": comparison.response_b}
         with _named(items[number], **texts):
-            return await direct(judge, comparison, replace(options, strategy="pairwise"))
+            return await decide(judge, comparison, "direct", replace(options, strategy="pairwise"))
 
-    decisions = await _in_turn(decide, asked)
+    decisions = await _in_turn(ask, asked)
     found = {comparison: decision for (comparison, _), decision in zip(asked, decisions, strict=True)}
     usage = sum((decision.usage for decision in decisions), Usage())
     meetings = [_meeting(pairing, found.get(pairing.comparison)) for pairing in pairings]
-    return meetings, usage, any(decision.truncated for decision in decisions)
+    had = [meeting for meeting in meetings if meeting.verdict != "invalid"]
+    return had, usage, any(decision.truncated for decision in decisions)
 
 
 def _pairings(items: Sequence[Item], seed: int) -> list[_Pairing]:
@@ -261,9 +304,11 @@ def _to_judge(pairings: Sequence[_Pairing]) -> dict[Comparison, int]:
 
 
 def _meeting(pairing: _Pairing, decision: Decision | None) -> Meeting:
-    if decision is None or decision.verdict == "tie" or decision.probability_a is None:
-        return Meeting(pairing.item, pairing.one, pairing.two, "tie", 0.5)
-    return Meeting(pairing.item, pairing.one, pairing.two, decision.verdict, decision.probability_a)
+    verdict: Verdict = decision.verdict if decision else "tie"
+    probability = decision.probability_a if decision else None
+    if verdict == "tie" or probability is None:
+        probability = 0.5
+    return Meeting(pairing.item, pairing.one, pairing.two, verdict, probability)
 
 
 def _implied(judge: Judge, rewards: Sequence[Mapping[str, float]]) -> list[Meeting]:

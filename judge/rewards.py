@@ -18,9 +18,9 @@ from judge.comparison import Comparison, Instruction
 from judge.errors import BackendRefused, Fault, InvalidInput, PromptTooLong
 from judge.guide import FIVE, Guide, Scale
 from judge.judging import DEFAULT, Judge, Options
-from judge.openers import says_nothing
+from judge.openers import NO_ANSWER, says_nothing
 from judge.rubrics import Criterion
-from judge.scoring import Strategy, expected_rating
+from judge.scoring import NOT_FINITE, Strategy, expected_rating
 from judge.templates import Template, pairwise_direct, pointwise, single_direct
 from judge.voting import Usage
 
@@ -116,7 +116,7 @@ async def reward(judge: Judge, item: RewardItem, wish: Wish = LOG_ODDS, options:
     """
     require_calibration(judge, wish)
     if says_nothing(item.response):
-        return Reward(wish.floor, 0.0, reason="the response holds no answer", empty=True)
+        return Reward(wish.floor, 0.0, reason=NO_ANSWER, empty=True)
     options = replace(options, guide=replace(options.guide, reference=item.reference))
     try:
         if not wish.criteria:
@@ -228,7 +228,7 @@ def _strategy(judge: Judge, wish: Wish) -> Strategy:
 
 
 def _not_finite(usage: Usage) -> Reward:
-    return Reward(None, reason="the judge's probabilities are not finite", usage=usage)
+    return Reward(None, reason=NOT_FINITE, usage=usage)
 
 
 def _combined(wish: Wish, ones: Sequence[Reward]) -> Reward:

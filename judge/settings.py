@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     batch_concurrency: int = Field(
         16, ge=1, description="lines of batches that one gateway judges at a time, beside what is asked live"
     )
+    batch_hours: int = Field(
+        24, ge=1, le=720, description="hours in which a batch has to be done that asks for no other window"
+    )
     batch_days: int = Field(30, ge=1, description="days that the results of a batch are kept")
     max_concurrent_decisions: int = Field(
         512, ge=1, description="decisions in progress per gateway before it answers 503"

@@ -20,6 +20,8 @@ CONFIDENCE = 0.95
 # Further from one half than this, sixteen votes in each order find the better side nineteen times in twenty.
 EVEN = 0.15
 _CELLS = 200
+# Complete pairs before which `p_even` cannot reach `CONFIDENCE`, whatever the votes are.
+_PAIRS_EVEN = 7
 VERDICTS: tuple[Verdict, ...] = ("a", "b", "tie", "invalid")
 
 
@@ -82,7 +84,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """The service's answer to a single response. `rating` is on the 1 to 10 scale, None if invalid."""
+    """The service's answer to a single response. `rating` is on the scale asked for, None if invalid."""
 
     rating: float | None
     mode: Mode
@@ -95,6 +97,7 @@ class Rating:
     votes: int = 1
     criteria: tuple["CriterionRating", ...] = ()
     suggestions: tuple[str, ...] = ()
+    path: Path = "direct"
     cached: bool = False
 
 
@@ -129,6 +132,39 @@ def enough(votes: Sequence[Vote], planned: int, stopping: Stopping) -> bool:
         return False
     sure = 1 - float(betainc(leader + 1, other + 1, 0.5))
     return sure >= CONFIDENCE or p_even(votes) >= CONFIDENCE
+
+
+def pairs_needed(votes: Sequence[Vote], planned: int, stopping: Stopping) -> int:
+    """Pairs of orders that have to be cast before voting may stop, whatever they say; 0 where it may.
+
+    So many can be cast at once, and there is never a vote that the rule would have done without.
+    """
+    if enough(votes, planned, stopping):
+        return 0
+    left = (planned - len(votes)) // 2
+    if stopping == "fixed":
+        return left
+    counts = Counter(vote.verdict for vote in votes)
+    leader, other = max(counts["a"], counts["b"]), min(counts["a"], counts["b"])
+    # The soonest: every vote that comes is for the leader.
+    beyond_reach = (max(other, counts["tie"]) + planned - len(votes) - leader) // 4 + 1
+    if stopping == "curtailed":
+        return min(beyond_reach, left)
+    sure = next(
+        pairs
+        for pairs in range(1, planned + 2)
+        if 1 - float(betainc(leader + 2 * pairs + 1, other + 1, 0.5)) >= CONFIDENCE
+    )
+    even = max(_PAIRS_EVEN - len(votes) // 2, 1)
+    return min(beyond_reach, sure, even, left)
+
+
+def stopped(votes: Sequence[Vote], stopping: Stopping) -> Sequence[Vote]:
+    """Of all the votes that were planned, in pairs of orders, those that are cast under a rule."""
+    count = 0
+    while pairs := pairs_needed(votes[:count], len(votes), stopping):
+        count += 2 * pairs
+    return votes[:count]
 
 
 def p_even(votes: Sequence[Vote]) -> float:

@@ -73,7 +73,8 @@ def _rubric(request: JudgedBy, scenario: str | None, language: Language) -> Rubr
 
 def options(request: JudgedBy, guide: Guide, salt: str) -> Options:
     """How the judge shall judge."""
-    chosen = Options(guide, cut=request.long_texts == "cut", salt=salt)
+    cut = request.long_texts == "cut"
+    chosen = Options(guide, cut=cut, whole=not cut, salt=salt)
     if isinstance(request, JudgeOptions):
         chosen = replace(
             chosen, votes=request.votes or 1, seed=request.seed, rationale_tokens=request.rationale_tokens

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from judge.judging import OnText
+from judge.llm import OnText
 from service.problems import problem_of
 
 
@@ -16,14 +16,21 @@ class Pieces:
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[str | None] = asyncio.Queue()
-        self._begun = False
+        self._attempt = 0
+        self._told = False
 
     def begin(self) -> OnText:
-        """What a judge gives its text to; after the first time, what was sent before is void."""
-        if self._begun:
-            self.queue.put_nowait(None)
-        self._begun = True
-        return self.queue.put_nowait
+        """What a judge gives its text to. What the one before goes on to give is dropped."""
+        self._attempt += 1
+        attempt = self._attempt
+
+        def give(text: str | None) -> None:
+            # A beginning voids what was told, if anything was.
+            if attempt == self._attempt and (text is not None or self._told):
+                self._told = text is not None
+                self.queue.put_nowait(text)
+
+        return give
 
 
 async def streamed(answer: Callable[[Pieces], Awaitable[BaseModel]]) -> AsyncIterator[str]:

@@ -69,6 +69,10 @@ class Script:
     models: set[str] = field(default_factory=set)
     temperatures: list[float] = field(default_factory=list)
     refusals: int = 0
+    # Streams that are still to be cut off, or to end aborted, after two words; seconds between their words.
+    cuts: int = 0
+    aborts: int = 0
+    word_s: float = 0.0
     salts: set[str | None] = field(default_factory=set)
     reloads: list[str] = field(default_factory=list)
 
@@ -164,12 +168,27 @@ class ScriptedVLLM:
                 return JSONResponse({"error": {"message": "not like this"}}, 400)
             answer = self._answer(body, prompt)
             if body.get("stream"):
-                return StreamingResponse(_events(answer), media_type="text/event-stream")
+                return StreamingResponse(self._stream(answer), media_type="text/event-stream")
             return JSONResponse(answer)
         finally:
             self._running -= 1
             if not self._running:
                 self._idle.set()
+
+    async def _stream(self, answer: dict[str, Any]) -> AsyncIterator[str]:
+        script = self.script
+        cut, aborted = script.cuts > 0, script.aborts > 0
+        script.cuts -= cut
+        script.aborts -= aborted
+        if aborted:
+            _abort(answer)
+        number = 0
+        async for event in _events(answer):
+            if cut and number == 2:
+                raise ConnectionResetError("cut off, as was asked for")
+            number += 1
+            yield event
+            await asyncio.sleep(script.word_s)
 
     async def _chat(self, request: Request) -> JSONResponse:
         body = await request.json()
@@ -203,16 +222,16 @@ class ScriptedVLLM:
     def _labels(self, prompt: str, labels: Sequence[int]) -> dict[str, Any]:
         margin = self.script.margin(prompt, self.script.weights)
         values: Sequence[float] = label_logprobs(margin)
-        if len(labels) > 2:
-            points = [int(self.script.tokenizer.decode([token])) for token in labels]
-            values = self.script.scale(prompt, points)
+        texts = [self.script.tokenizer.decode([token]) for token in labels]
+        if all(text.isdigit() for text in texts):
+            values = self.script.scale(prompt, [int(text) for text in texts])
         top = [
             # JSON has no word for what is not finite: vLLM writes null.
             {"token_id": token, "logprob": value if math.isfinite(value) else None, "rank": rank}
             for rank, (token, value) in enumerate(zip(labels, values, strict=True))
         ]
         return {
-            "token_ids": [labels[0] if margin >= 0 else labels[1]],
+            "token_ids": [labels[0] if margin >= 0 else labels[-1]],
             "finish_reason": "length",
             "logprobs": {
                 "content": [{"token_id": labels[0], "logprob": top[0]["logprob"], "top_logprobs": top}]
@@ -230,6 +249,12 @@ class ScriptedVLLM:
             "text": text if finished else self.script.tokenizer.decode(ids[: sampling["max_tokens"]]),
             "finish_reason": "stop" if finished else "length",
         }
+
+
+def _abort(answer: dict[str, Any]) -> None:
+    """What vLLM answers when it is stopped: what there was, and why there is no more."""
+    (choice,) = answer["choices"]
+    choice |= {"finish_reason": "abort", "text": " ".join(choice["text"].split(" ")[:2])}
 
 
 async def _events(answer: dict[str, Any]) -> AsyncIterator[str]:

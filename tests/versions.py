@@ -26,10 +26,12 @@ def probe_of(folder: Path) -> Probe:
     )
 
 
-def register(sessions: Sessions, store: VersionStore, drafts: Path, seed: int) -> str:
-    """Make, seal and register a version."""
+def register(
+    sessions: Sessions, store: VersionStore, drafts: Path, seed: int, field_tokens: int | None = None
+) -> str:
+    """Make, seal and register a version; with `field_tokens`, one that was taught on shortened texts."""
     folder = make_tiny_model(drafts / f"draft-{seed}", seed)
-    manifest = store.add(folder, origin=f"test {seed}", probe=probe_of(folder))
+    manifest = store.add(folder, origin=f"test {seed}", probe=probe_of(folder), field_tokens=field_tokens)
     with sessions.begin() as session:
         session.add(ModelVersion(id=manifest.id, origin=manifest.origin, manifest=manifest.model_dump()))
     return manifest.id

@@ -22,7 +22,7 @@ from service.auth import allow
 from service.batch_input import read_lines
 from service.batches import KINDS
 from service.problems import faults_of
-from service.schemas.batches import BatchAnswer, BatchesAnswer, Metadata
+from service.schemas.batches import BatchAnswer, BatchesAnswer, Metadata, Window
 from service.state import State, state
 
 PATH = "/judge/batches"
@@ -43,18 +43,24 @@ async def submit(
     app: App,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     metadata: Annotated[str | None, Query(description="a JSON object of up to 16 texts")] = None,
+    completion_window: Annotated[
+        Window | None, Query(description="hours after which it expires, such as `48h`")
+    ] = None,
 ) -> BatchAnswer:
     """Store a file of up to 50,000 judgments; they begin at once. With any fault, nothing is stored.
 
     The same `Idempotency-Key` with the same file answers 200 with the batch that there is.
     """
     labels = _labels(metadata)
+    hours = int(completion_window.removesuffix("h")) if completion_window else app.settings.batch_hours
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
         digest = hashlib.sha256()
         async for chunk in request.stream():
             digest.update(chunk)
             file.write(chunk)
-        submission = Submission(caller.tenant, caller.name, digest.hexdigest(), labels, idempotency_key)
+        submission = Submission(
+            caller.tenant, caller.name, digest.hexdigest(), labels, idempotency_key, hours
+        )
         row, new = await asyncio.to_thread(_store, app, submission, file)
     if not new:
         response.status_code = 200
@@ -141,7 +147,7 @@ async def _stream(app: State, batch: str, status: str, *, errors_only: bool) -> 
     after = -1
     while portion := await asyncio.to_thread(_portion, app, batch, after, status in CUT_SHORT, errors_only):
         after = portion[-1].ordinal
-        yield "".join(_line(outcome, status) for outcome in portion)
+        yield "".join(_line(batch, outcome, status) for outcome in portion)
 
 
 def _portion(app: State, batch: str, after: int, unjudged: bool, errors_only: bool) -> list[Outcome]:
@@ -151,13 +157,16 @@ def _portion(app: State, batch: str, after: int, unjudged: bool, errors_only: bo
         )
 
 
-def _line(outcome: Outcome, status: str) -> str:
-    custom_id = json.dumps(outcome.custom_id)
+def _line(batch: str, outcome: Outcome, status: str) -> str:
+    """A line of results. Its id is always the same; what was judged names the decision that is recorded."""
+    number = f"batch_req_{batch.removeprefix('batch_')}_{outcome.ordinal}"
+    begin = f'{{"id": "{number}", "custom_id": {json.dumps(outcome.custom_id)}, '
     if outcome.status_code is None:
         error = {"code": f"batch_{status}", "message": f"the batch was {status} before this line was judged"}
-        return f'{{"custom_id": {custom_id}, "response": null, "error": {json.dumps(error)}}}\n'
-    response = f'{{"status_code": {outcome.status_code}, "body": {outcome.answer}}}'
-    return f'{{"custom_id": {custom_id}, "response": {response}, "error": null}}\n'
+        return f'{begin}"response": null, "error": {json.dumps(error)}}}\n'
+    made = json.loads(outcome.answer or "{}").get("id", number)
+    response = f'{{"status_code": {outcome.status_code}, "request_id": "{made}", "body": {outcome.answer}}}'
+    return f'{begin}"response": {response}, "error": null}}\n'
 
 
 def _shown(row: BatchRow) -> BatchAnswer:

@@ -1,6 +1,7 @@
 """`/judge/*`: synchronous decisions."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -9,13 +10,21 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from judge.comparison import Instruction
-from judge.deciding import decide, reason
+from judge.deciding import decide
 from judge.guide import Scale
 from judge.judging import Judge, Options
 from judge.keys import Principal
-from judge.rating import combined, rate, rate_directly, suggest
+from judge.llm import OnText
+from judge.rating import check, combined, rate, rate_directly, rate_on_scale, with_suggestions
 from judge.reviews import flipped
-from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
+from judge.templates import (
+    pairwise_direct,
+    pairwise_reasoning,
+    pointwise,
+    single_direct,
+    single_reasoning,
+    suggesting,
+)
 from judge.voting import Decision, Rating, Usage
 from service.answering import answered
 from service.auth import allow
@@ -40,19 +49,27 @@ App = Annotated[State, Depends(state)]
 async def pairwise_route(request: PairwiseRequest, caller: Caller, app: App) -> Response:
     """Which of two responses serves the user better; both orders are judged, by one model version.
 
-    With `stream`: server-sent events `rationale` (pieces of text), `restart` (the model was changed, what was
-    sent is void), then `decision` with this answer, or `error` with a problem.
+    With `stream`: server-sent events `rationale` (pieces of text), `restart` (it begins anew, what was sent
+    is void), then `decision` with this answer, or `error` with a problem.
     """
     if request.stream:
-        events = streamed(lambda pieces: pairwise(request, caller, app, pieces))
-        return StreamingResponse(events, media_type="text/event-stream")
+        return _events(lambda pieces: pairwise(request, caller, app, pieces))
     return _json(await pairwise(request, caller, app))
 
 
 @router.post("/single", response_model=SingleAnswer)
 async def single_route(request: SingleRequest, caller: Caller, app: App) -> Response:
-    """Rate one response on a scale; in the reasoning mode with a critique."""
+    """Rate one response on a scale; in the reasoning mode with a critique.
+
+    With `stream`: the events of `/judge/pairwise`; `rationale` is the critique, `decision` this answer.
+    """
+    if request.stream:
+        return _events(lambda pieces: single(request, caller, app, pieces))
     return _json(await single(request, caller, app))
+
+
+def _events(answer: Callable[[Pieces], Awaitable[BaseModel]]) -> Response:
+    return StreamingResponse(streamed(answer), media_type="text/event-stream")
 
 
 def _json(answer: BaseModel) -> Response:
@@ -70,7 +87,7 @@ async def pairwise(
 
     async def work(judge: Judge) -> Decision:
         if pieces:
-            return await reason(judge, comparison, chosen, pieces.begin())
+            return await decide(judge, comparison, request.mode, chosen, pieces.begin())
         if not request.cache:
             return await decide(judge, comparison, request.mode, chosen)
         parts = _parts("pairwise", judge, caller, request.mode, chosen)
@@ -110,18 +127,25 @@ async def pairwise(
     )
 
 
-async def single(request: SingleRequest, caller: Principal, app: State) -> SingleAnswer:
-    """Rate, record, answer."""
+async def single(
+    request: SingleRequest, caller: Principal, app: State, pieces: Pieces | None = None
+) -> SingleAnswer:
+    """Rate, record, answer; with `pieces`, tell the critique on the way."""
     instruction = request.to_instruction()
     guided = await guidance(request, app.classifier)
     chosen = options(request, guided.guide, app.cache.salt(caller.tenant))
     scale = Scale(request.scale.low, request.scale.high)
 
     async def work(judge: Judge) -> Rating:
+        if pieces:
+            return await _rate(judge, request, instruction, scale, guided, chosen, pieces.begin())
         if not request.cache:
             return await _rate(judge, request, instruction, scale, guided, chosen)
         parts = _parts("single", judge, caller, request.mode, chosen)
-        asked = (request.per_criterion, request.suggestions, scale, instruction, request.response)
+        asked = (
+            request.rating_from, request.per_criterion, request.suggestions,
+            scale, instruction, request.response,
+        )  # fmt: skip
         rating, found = await app.ratings.judged(
             (*parts, *asked), lambda: _rate(judge, request, instruction, scale, guided, chosen)
         )
@@ -142,6 +166,7 @@ async def single(request: SingleRequest, caller: Principal, app: State) -> Singl
         criteria=[CriterionAnswer(**asdict(criterion)) for criterion in rating.criteria],
         suggestions=list(rating.suggestions),
         scale=request.scale,
+        path=rating.path,
         cached=rating.cached,
         **guided.named(),
         **done.tail(),
@@ -172,28 +197,35 @@ async def _rate(
     scale: Scale,
     guided: Guidance,
     chosen: Options,
+    on_text: OnText | None = None,
 ) -> Rating:
-    """The rating, by each criterion alone if asked, and improvements if asked."""
-    ask = rate if request.mode == "reasoning" else rate_directly
+    """The rating, by each criterion alone if asked, and improvements if asked; a check comes before."""
+    checked = check(judge, request.response, request.mode, scale, chosen)
+    if checked:
+        return checked
+
+    async def ask(options: Options) -> Rating:
+        if request.mode == "reasoning":
+            return await rate(judge, instruction, request.response, scale, options, on_text)
+        direct = rate_on_scale if request.rating_from == "scale" else rate_directly
+        return await direct(judge, instruction, request.response, scale, options)
+
     if request.per_criterion:
-        ones = await asyncio.gather(
-            *(
-                ask(judge, instruction, request.response, scale, replace(chosen, guide=guided.alone(one)))
-                for one in guided.criteria
-            )
-        )
+        guides = (guided.alone(one) for one in guided.criteria)
+        ones = await asyncio.gather(*(ask(replace(chosen, guide=guide)) for guide in guides))
         rating = combined(guided.criteria, ones)
     else:
-        rating = await ask(judge, instruction, request.response, scale, chosen)
+        rating = await ask(chosen)
     if request.suggestions:
-        lines, usage = await suggest(judge, instruction, request.response, chosen)
-        rating = replace(rating, suggestions=lines, usage=rating.usage + usage)
+        return await with_suggestions(judge, instruction, request.response, rating, chosen)
     return rating
 
 
 def _parts(kind: str, judge: Judge, caller: Principal, mode: str, chosen: Options) -> tuple[object, ...]:
     """What decides a judgment beside its texts. The hashes stand for the words of the prompts."""
     form = chosen.guide.form
-    templates = (pairwise_direct(form), pairwise_reasoning(form), pointwise(form), single_reasoning(form))
-    hashes = tuple(judge.prompt_hash(template) for template in templates)
+    templates = (
+        pairwise_direct, pairwise_reasoning, pointwise, single_direct, single_reasoning, suggesting,
+    )  # fmt: skip
+    hashes = tuple(judge.prompt_hash(template(form)) for template in templates)
     return (caller.tenant, kind, judge.version, hashes, mode, replace(chosen, salt=None))

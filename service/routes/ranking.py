@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from judge.judging import Judge
+from judge.judging import Judge, Options
 from judge.keys import Principal
 from judge.ranker import (
     Item,
@@ -56,16 +56,18 @@ async def rank(request: RankRequest, caller: Caller, app: Annotated[State, Depen
         app, caller, "rank", request.version, work,
         digest=instruction.digest, columns=_columns, capture=instruction, pin=request.pin,
     )  # fmt: skip
+    made = done.made
     places = [
-        RankedResponse(index=int(name), rank=place, **_score(done.made, name))
-        for name, place in _places(done.made)
+        RankedResponse(index=int(name), rank=place, **_score(made, name)) for name, place in _places(made)
     ]
+    ranked = [place.index for place in places]
+    unranked = [RankedResponse(index=int(name), reason=why) for name, why in made.invalid.items()]
     return RankAnswer(
         id=done.id,
-        ranking=places,
-        best=places[0].index,
-        top_k=[place.index for place in places[: request.top_k]],
-        method=done.made.method,
+        ranking=places + unranked,
+        best=ranked[0] if ranked else None,
+        top_k=ranked[: request.top_k],
+        method=made.method,
         **guided.named(),
         **done.tail(),
     )
@@ -82,17 +84,27 @@ async def systems(
     items = request.to_items()
     require_comparable(items)
     require_affordable(items, request.method, request.seed, MAX_READS)
+    chosen = Options(salt=app.cache.salt(caller.tenant))
 
     async def work(judge: Judge) -> Ranking:
-        return await rank_systems(judge, items, request.method, request.seed)
+        return await rank_systems(judge, items, request.method, request.seed, chosen)
 
     done = await answered(
         app, caller, "rank_systems", request.version, work,
         digest=_digest(items), columns=_columns, capture=None,
     )  # fmt: skip
-    places = [_system(done.made, items, name, place) for name, place in _places(done.made)]
+    made = done.made
+    places = [_system(made, items, name, place) for name, place in _places(made)]
+    unranked = [
+        RankedSystem(system=name, reason=why, items=_answered(items, name))
+        for name, why in made.invalid.items()
+    ]
     return RankSystemsAnswer(
-        id=done.id, ranking=places, best=places[0].system, method=done.made.method, **done.tail()
+        id=done.id,
+        ranking=places + unranked,
+        best=places[0].system if places else None,
+        method=made.method,
+        **done.tail(),
     )
 
 
@@ -114,12 +126,16 @@ def _system(ranking: Ranking, items: list[Item], name: str, place: int) -> Ranke
         system=name,
         rank=place,
         **_score(ranking, name),
-        items=sum(name in item.responses for item in items),
+        items=_answered(items, name),
         wins=sum(tally.wins for tally in against.values()),
         losses=sum(tally.losses for tally in against.values()),
         ties=sum(tally.ties for tally in against.values()),
         against=against,
     )
+
+
+def _answered(items: list[Item], name: str) -> int:
+    return sum(name in item.responses for item in items)
 
 
 def _digest(items: list[Item]) -> str:
@@ -131,4 +147,9 @@ def _digest(items: list[Item]) -> str:
 def _columns(made: Ranking) -> dict[str, Any]:
     """The votes of a ranking's row are the ranks, by index or system."""
     strategy = "pointwise" if made.method == "pointwise" else "pairwise"
-    return {"verdict": "ranked", "strategy": strategy, "votes": dict(_places(made))}
+    return {
+        "verdict": "ranked" if made.scores else "invalid",
+        "reason": next(iter(made.invalid.values()), None),
+        "strategy": strategy,
+        "votes": dict(_places(made)),
+    }

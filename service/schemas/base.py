@@ -87,7 +87,7 @@ class JudgedBy(Strict):
         "en", description="of the judge's prompt; `auto`: the instruction's"
     )
     long_texts: Literal["cut", "refuse"] = Field(
-        "cut", description="texts that do not fit the context lose their middle, or are refused with 422"
+        "cut", description="texts that do not fit lose their middle, or are refused with 422"
     )
     version: str | None = Field(None, description="a version or alias to insist on")
     pin: PinName | None = Field(None, description="the pin that names the version")

@@ -3,15 +3,28 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from judge.batches import Status, eta_seconds
+from judge.batches import Status, eta_seconds, window_hours
 from judge.tables import BatchRow
 from service.schemas.base import Strict, Text
 
 Metadata = Annotated[
     dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
 ]
+
+
+_LONGEST_H = 720
+
+
+def _within_a_month(window: str) -> str:
+    if int(window.removesuffix("h")) > _LONGEST_H:
+        raise ValueError(f"must be at most {_LONGEST_H}h")
+    return window
+
+
+# Hours in which a batch has to be done.
+Window = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}h$"), AfterValidator(_within_a_month)]
 
 
 class BatchLine(Strict):
@@ -42,7 +55,7 @@ class BatchAnswer(BaseModel):
     results_url: str = Field(description="results in the file's order, as far as there are any")
     errors_url: str = Field(description="the same, of failed lines only")
     errors: None = Field(None, description="always null: a file with faults is refused, not stored")
-    completion_window: Literal["24h"] = "24h"
+    completion_window: str = Field(description="such as `24h`; then it expires")
     created_by: str
     created_at: int
     expires_at: int
@@ -71,6 +84,7 @@ class BatchAnswer(BaseModel):
                 "eta_s": None if eta is None else round(eta, 1),
                 "results_url": results,
                 "errors_url": f"{results}?only=errors",
+                "completion_window": f"{window_hours(row)}h",
                 "created_by": row.created_by,
                 "created_at": _unix(row.created_at),
                 "expires_at": _unix(row.expires_at),

@@ -59,13 +59,25 @@ class SingleRequest(JudgeOptions):
     response: Text
     mode: Literal["direct", "reasoning"] = "direct"
     scale: ScaleItem = Field(default_factory=ScaleItem)
+    rating_from: Literal["yes", "scale"] = Field(
+        "yes",
+        description="direct: the scale's point at the probability of Yes (is it good?), or the mean of the "
+        "scale's points under their probabilities",
+    )
     per_criterion: bool = Field(
         False, description="rate by each criterion of the rubric alone; the rating is their weighted mean"
     )
     suggestions: bool = Field(False, description="name up to three improvements")
+    stream: bool = Field(
+        False, description="reasoning, one vote: server-sent events, the critique as written"
+    )
 
     @model_validator(mode="after")
-    def _has_criteria(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.stream and (self.mode != "reasoning" or self.votes not in (None, 1) or self.per_criterion):
+            raise ValueError("`stream` needs mode `reasoning` with one vote, and one critique")
+        if self.rating_from == "scale" and self.mode != "direct":
+            raise ValueError("`rating_from` is for the mode `direct`")
         if self.per_criterion and not self.has_criteria:
             raise ValueError("`per_criterion` needs criteria: a list as `rubric`, a `scenario` or a `preset`")
         return self
@@ -117,3 +129,4 @@ class SingleAnswer(Traced):
     criteria: list[CriterionAnswer] = Field(default_factory=list)
     suggestions: list[str] = Field(default_factory=list)
     scale: ScaleItem
+    path: str = Field(description="how it was rated: `check`, `direct` or `reasoning`")

@@ -31,13 +31,19 @@ class RankRequest(Guided):
 
 
 class RankedResponse(Strict):
-    """A response's place. Its interval is None where there is nothing to draw one from."""
+    """A response's place. Its interval is None where there is nothing to draw one from.
+
+    A response that could not be judged stands last, without a rank, and says why.
+    """
 
     index: int
-    rank: int = Field(description="1 is the best; equal scores share a rank and use up the next")
-    score: float = Field(description="log-odds: the reward (pointwise), or the strength (tournament)")
-    low: float | None
-    high: float | None
+    rank: int | None = Field(None, description="1 is the best; equal scores share a rank and use up the next")
+    score: float | None = Field(
+        None, description="log-odds: the reward (pointwise), or the strength (tournament)"
+    )
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = Field(None, description="why it has no rank")
 
 
 class RankAnswer(Traced):
@@ -46,7 +52,7 @@ class RankAnswer(Traced):
     id: str
     method: MethodName
     ranking: list[RankedResponse]
-    best: int
+    best: int | None = Field(description="null where no response could be judged")
     top_k: list[int]
 
 
@@ -92,15 +98,18 @@ class RankedSystem(Strict):
     """A system's place. `against`: the same tally for each other system."""
 
     system: str
-    rank: int
-    score: float = Field(description="log-odds: the mean reward (pointwise), or the strength (tournament)")
-    low: float | None
-    high: float | None
+    rank: int | None = None
+    score: float | None = Field(
+        None, description="log-odds: the mean reward (pointwise), or the strength (tournament)"
+    )
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = Field(None, description="why it has no rank")
     items: int
-    wins: int
-    losses: int
-    ties: int
-    against: dict[str, Tally]
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    against: dict[str, Tally] = Field(default_factory=dict)
 
 
 class RankSystemsAnswer(Traced):
@@ -109,4 +118,4 @@ class RankSystemsAnswer(Traced):
     id: str
     method: MethodName
     ranking: list[RankedSystem]
-    best: str
+    best: str | None

@@ -177,7 +177,12 @@ def test_a_judge_that_ignores_the_attacks_gives_way_to_none(world):
     assert found.total.to_json()["success"][0] == 0
     assert found.total.refused == found.total.invalid == 0
     assert measured.version == world.versions[0]
-    assert set(measured.prompts) == {"pairwise direct pairwise", "pairwise check", "single direct"}
+    assert set(measured.prompts) == {
+        "pairwise direct pairwise",
+        "pairwise check",
+        "single direct",
+        "single check",
+    }
     assert rows(measured)["colon"]["rating"] < 2 < 9 < found.rating_of_better
     assert table(found).row_count > len(ATTACKS)
 
@@ -227,8 +232,13 @@ def test_reasoned_judgments_are_measured_too(world):
     found = rows(measured)
 
     assert found["verdict-line"]["success"][0] == found["colon"]["success"][0] == 0
-    assert found["colon"]["rating"] == 2
-    assert set(measured.prompts) == {"pairwise reasoning", "pairwise check", "single reasoning"}
+    assert (found["verdict-line"]["rating"], found["colon"]["rating"]) == (2, 1)
+    assert set(measured.prompts) == {
+        "pairwise reasoning",
+        "pairwise check",
+        "single reasoning",
+        "single check",
+    }
 
 
 def test_a_refused_request_is_never_a_success(world):

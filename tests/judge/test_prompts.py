@@ -99,6 +99,19 @@ def test_a_long_text_loses_its_middle_where_that_is_asked(assembler):
     assert "[…]" in text
 
 
+def test_a_text_that_may_not_be_cut_is_refused_by_its_name_also_beyond_the_trainings_budget(assembler):
+    long = Comparison(Instruction.of("x"), "word " * 40, "word " * 60)
+
+    with pytest.raises(PromptTooLong) as caught:
+        assembler.comparison(pairwise_direct(), long, 1, 64, whole=True)
+
+    (fault,) = caught.value.faults
+    assert fault.field == "response_b"
+    assert "at most 64 tokens" in fault.reason
+    short = Comparison(Instruction.of("x"), "word", "word")
+    assert not assembler.comparison(pairwise_direct(), short, 1, 64, whole=True).truncated
+
+
 def test_room_is_kept_for_what_the_judge_writes(assembler):
     text = "y" * 10
     size = len(assembler.response(single_reasoning(), Instruction.of("x"), text, 0).token_ids)

@@ -83,3 +83,9 @@ def test_the_tie_band_holds_no_more_pairs_than_the_gate_tolerates_ties():
 def test_two_orders_that_cancel_out_but_for_rounding_are_a_tie():
     assert Calibration().verdict(1e-6, allow_tie=True) == "tie"
     assert Calibration().verdict(1e-6, allow_tie=False) == "a"
+
+
+@pytest.mark.parametrize("odds", [math.nan, math.inf, -math.inf])
+def test_log_odds_that_are_not_finite_are_no_verdict(odds):
+    assert Calibration(tie_band=0.1).verdict(odds, allow_tie=True) == "invalid"
+    assert Calibration().verdict(odds, allow_tie=False) == "invalid"

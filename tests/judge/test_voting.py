@@ -1,12 +1,24 @@
 """Votes into decisions."""
 
 import random
+from itertools import product
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from judge.voting import EVEN, Vote, enough, majority, p_even, share_for_a, tally
+from judge.voting import (
+    CONFIDENCE,
+    EVEN,
+    Vote,
+    enough,
+    majority,
+    p_even,
+    pairs_needed,
+    share_for_a,
+    stopped,
+    tally,
+)
 
 
 def votes(text):
@@ -42,14 +54,6 @@ def test_the_tally_names_every_verdict():
     assert tally(votes("aax")) == {"a": 2, "b": 0, "tie": 0, "invalid": 1}
 
 
-def stopped(cast, stopping):
-    """The votes that are counted when voting stops by a rule, of all that would be cast."""
-    count = 0
-    while not enough(cast[:count], len(cast), stopping):
-        count += 2
-    return cast[:count]
-
-
 PAIRS = ["aa", "ab", "ba", "bb", "at", "xa", "bx", "tt", "xx"]
 
 
@@ -68,6 +72,47 @@ def test_a_fixed_number_of_votes_is_cast_in_full(pairs):
     cast = votes("".join(pairs))
 
     assert stopped(cast, "fixed") == cast
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(PAIRS), max_size=12),
+    st.integers(1, 32),
+    st.sampled_from(["curtailed", "confident"]),
+)
+def test_no_vote_is_cast_that_the_rule_would_have_done_without(pairs, more, stopping):
+    planned = 2 * (len(pairs) + more)
+    cast = votes("".join(pairs))
+
+    needed = pairs_needed(cast, planned, stopping)
+
+    assert (needed == 0) == enough(cast, planned, stopping)
+    assert needed <= more
+    # Whatever comes before the last of them: the extremes, and all that there is in small numbers.
+    for few in range(1, needed):
+        ways = product(PAIRS, repeat=few) if few < 3 else ([pair] * few for pair in PAIRS)
+        for way in ways:
+            assert not enough(cast + votes("".join(way)), planned, stopping)
+
+
+def test_all_votes_of_a_fixed_number_are_cast_at_once():
+    assert pairs_needed([], 32, "fixed") == 16
+
+
+def test_votes_cannot_be_even_before_the_seventh_pair():
+    shares = [("a" * a + "b" * b + "t" * (6 - a - b)) for a in range(7) for b in range(7 - a)]
+    found = [
+        p_even([vote for pair in zip(votes_of("a", x), votes_of("b", y), strict=True) for vote in pair])
+        for x in shares
+        for y in shares
+    ]
+
+    assert max(found) < CONFIDENCE
+
+
+def votes_of(first, text):
+    names = {"a": "a", "b": "b", "t": "tie"}
+    return [Vote(first, names[letter]) for letter in text]
 
 
 def test_confidence_stops_a_unanimous_vote_after_four_and_not_before():

@@ -39,9 +39,9 @@ def make_world(sessions, clean_redis, postgres_url, tmp_path):
     """A function that starts a gateway with three versions, of which the first serves."""
     open_blocks = []
 
-    def make(**overrides: object) -> World:
+    def make(field_tokens: int | None = None, **overrides: object) -> World:
         store = VersionStore(tmp_path / "models")
-        versions = [register(sessions, store, tmp_path, seed) for seed in (0, 1, 2)]
+        versions = [register(sessions, store, tmp_path, seed, field_tokens) for seed in (0, 1, 2)]
         with sessions.begin() as session:
             move_champion(session, versions[0], 0, actor="test", act="seed", details={})
         folder = store.path(versions[0])

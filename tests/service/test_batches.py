@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import math
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +17,7 @@ from judge.batch_lines import Line, Result
 from judge.batches import Lease, Submission
 from judge.errors import Fault, Fenced, InvalidInput
 from judge.keys import Principal
+from judge.scoring import NOT_FINITE
 from judge.tables import BatchLineRow, BatchRow, DecisionRow
 from service.batch_input import MAX_LINES, read_lines
 from service.batches import KINDS, Turn
@@ -120,6 +122,10 @@ def test_every_line_is_answered_as_by_its_route_in_the_order_of_the_file(world):
     assert found[-1]["response"]["body"]["best"] in (0, 1, 2)
     assert {item["response"]["status_code"] for item in found} == {200}
     assert {item["error"] for item in found} == {None}
+    assert len({item["id"] for item in found}) == 40
+    assert all(item["id"].startswith("batch_req_") for item in found)
+    with world.sessions() as session:
+        assert all(session.get(DecisionRow, item["response"]["request_id"]) for item in found)
     # As of a synchronous request, the texts are not kept.
     with world.sessions() as session:
         assert set(session.scalars(select(BatchLineRow.body))) == {None}
@@ -139,6 +145,38 @@ def test_results_can_be_read_while_there_is_more_to_come(world):
     assert names(found) == sorted(names(found), key=lambda name: int(name.removeprefix("line-")))
     wait_until_over(world.http, made["id"])
     assert names(results(world.http, made["id"])) == names(many(200))
+
+
+def test_a_verdict_that_could_not_be_had_is_a_result_and_no_defect(world):
+    world.script.margin = lambda prompt, weights: math.nan
+    lines = [line("pair"), line("one", ONE, "/judge/single"), line("rank", MANY, "/judge/rank")]
+
+    over = wait_until_over(world.http, submit(world.http, lines)["id"])
+    bodies = [item["response"]["body"] for item in results(world.http, over["id"])]
+
+    assert over["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
+    assert (bodies[0]["verdict"], bodies[1]["outcome"], bodies[2]["best"]) == ("invalid", "invalid", None)
+    reasons = {bodies[0]["reason"], bodies[1]["reason"], bodies[2]["ranking"][0]["reason"]}
+    assert reasons == {NOT_FINITE}
+
+
+def test_a_batch_has_the_time_that_it_asks_for(make_world):
+    world = make_world(batch_hours=36)
+
+    def sent(**query):
+        return world.http.post("/judge/batches", params=query, content=text(many(1)), headers=JSONL)
+
+    usual, longer = sent().json(), sent(completion_window="200h").json()
+
+    assert usual["completion_window"] == "36h"
+    assert usual["expires_at"] - usual["created_at"] == 36 * 3600
+    assert longer["completion_window"] == "200h"
+    assert longer["expires_at"] - longer["created_at"] == 200 * 3600
+    assert status(world.http, longer["id"])["completion_window"] == "200h"
+    for wrong in ("0h", "24", "721h", "1d", "-3h", "99999h"):
+        refused = sent(completion_window=wrong)
+        assert refused.status_code == 422, wrong
+        assert refused.json()["errors"][0]["field"] == "completion_window"
 
 
 BAD_BODIES = {
@@ -167,7 +205,11 @@ def test_a_bad_body_is_answered_as_by_its_route_and_is_an_error_of_its_line_only
     assert errors == found[1:-1]
     for item, body in zip(errors, BAD_BODIES.values(), strict=True):
         asked = world.http.post("/judge/pairwise", content=json.dumps(body), headers=JSON)
-        assert item["response"] == {"status_code": asked.status_code, "body": asked.json()}
+        assert item["response"] == {
+            "status_code": asked.status_code,
+            "request_id": item["id"],
+            "body": asked.json(),
+        }
 
 
 BAD_FILES = {

@@ -1,7 +1,6 @@
 """Cascade, adaptive votes, guidance, cache, streams: what a request may ask for beside a verdict."""
 
 import asyncio
-import json
 
 import httpx
 import pytest
@@ -44,14 +43,17 @@ def test_the_cascade_reasons_only_where_it_is_not_sure(world):
     assert unsure["usage"]["completion_tokens"] > sure["usage"]["completion_tokens"]
 
 
-def test_votes_without_a_majority_leave_the_direct_verdict(world):
+def test_votes_without_a_majority_leave_the_direct_verdict_and_are_told(world):
     world.script.margin = prefers("Blue")
     world.script.text = lambda prompt: "The first. [[A]]"
 
     answer = pairwise(world, threshold=0.99, votes=3)
 
-    assert (answer["path"], answer["verdict"]) == ("direct", "a")
+    assert (answer["path"], answer["verdict"]) == ("reasoning", "a")
     assert answer["votes"]["a"] == answer["votes"]["b"] == 3
+    assert answer["direct_probability_a"] == answer["probability_a"]
+    assert "no majority of votes" in answer["reason"]
+    assert answer["rationale"] == "The first. [[A]]"
 
 
 def test_confident_votes_stop_early_and_fixed_ones_do_not(world):
@@ -165,6 +167,48 @@ def test_a_critique_is_rated_on_the_scale_that_was_asked_for(world):
     assert fine["rating"] == 8
     assert (off["rating"], off["outcome"]) == (None, "invalid")
     assert "outside 1 to 5" in off["reason"]
+    assert (fine["path"], off["path"]) == ("reasoning", "reasoning")
+
+
+def test_a_rating_can_be_expected_from_the_probabilities_of_the_scales_points(world):
+    world.script.scale = lambda prompt, points: [-0.1 if point == 7 else -20.0 for point in points]
+    body = {"instruction": "Name a color.", "response": "Blue."}
+
+    yes = world.http.post("/judge/single", json=body).json()
+    scale = world.http.post("/judge/single", json=body | {"rating_from": "scale"}).json()
+    again = world.http.post("/judge/single", json=body | {"rating_from": "scale"}).json()
+
+    assert scale["rating"] == pytest.approx(7, abs=0.01)
+    assert (scale["mode"], scale["path"], scale["outcome"]) == ("direct", "direct", "rated")
+    assert scale["prompt_hash"] != yes["prompt_hash"]
+    assert (scale["cached"], again["cached"], again["rating"]) == (False, True, scale["rating"])
+
+
+@pytest.mark.parametrize("fields", [{}, {"mode": "reasoning"}, {"rating_from": "scale"}])
+def test_a_response_that_says_nothing_has_the_lowest_rating_without_a_judge(world, fields):
+    body = {"instruction": "Name a color.", "response": "Thought process:", "scale": {"low": 2, "high": 6}}
+
+    answer = world.http.post("/judge/single", json=body | {"suggestions": True} | fields).json()
+
+    assert (answer["rating"], answer["outcome"], answer["path"]) == (2, "rated", "check")
+    assert answer["reason"] == "the response holds no answer"
+    assert world.script.requests == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stream": True},
+        {"stream": True, "mode": "reasoning", "votes": 2},
+        {"stream": True, "mode": "reasoning", "per_criterion": True, "preset": "code-review"},
+        {"rating_from": "scale", "mode": "reasoning"},
+        {"rating_from": "critique"},
+    ],
+)
+def test_what_does_not_fit_together_is_refused(world, fields):
+    body = {"instruction": "Name a color.", "response": "Blue."}
+
+    assert world.http.post("/judge/single", json=body | fields).status_code == 422
 
 
 def test_improvements_are_named_on_request(world):
@@ -233,36 +277,6 @@ def test_equal_requests_in_flight_are_one_computation(world):
         assert session.scalar(select(func.count()).select_from(DecisionRow)) == 8
 
 
-def test_a_rationale_is_streamed_and_ends_in_the_decision(world):
-    blue = "Blue is a color.\n\nVerdict: [[A]]"
-    world.script.text = lambda prompt: blue if _first(prompt, "Blue") else "No. [[B]]"
-    body = PAIR | {"mode": "reasoning", "stream": True}
-
-    with world.http.stream("POST", "/judge/pairwise", json=body) as response:
-        events = _events(response)
-
-    *pieces, (name, decision) = events
-    assert response.headers["content-type"].startswith("text/event-stream")
-    assert name == "decision"
-    assert len(pieces) > 2
-    assert "".join(data["text"] for _, data in pieces) == blue
-    assert decision["verdict"] == "a"
-    with world.sessions() as session:
-        assert session.get(DecisionRow, decision["id"]) is not None
-
-
-def test_a_stream_that_fails_ends_in_a_problem(world):
-    world.script.dead = True
-
-    with world.http.stream(
-        "POST", "/judge/pairwise", json=PAIR | {"mode": "reasoning", "stream": True}
-    ) as response:
-        events = _events(response)
-
-    assert events[-1][0] == "error"
-    assert events[-1][1]["status"] == 503
-
-
 def test_a_judgment_without_a_verdict_counts_as_a_retry(world):
     world.script.text = lambda prompt: "I like the first one."
 
@@ -274,14 +288,6 @@ def test_a_judgment_without_a_verdict_counts_as_a_retry(world):
 
 def _first(prompt, word):
     return word in prompt.split("[Response A]")[1].split("[Response B]")[0]
-
-
-def _events(response):
-    found = []
-    for block in "".join(response.iter_text()).strip().split("\n\n"):
-        name, data = block.split("\n")
-        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
 
 
 def _key(world, tenant):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 
 import httpx
 import pytest
@@ -141,6 +142,36 @@ def test_a_conversation_can_be_judged(world):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("fields", [{}, {"mode": "direct"}, {"strategy": "pointwise"}, {"threshold": 0.99}])
+def test_probabilities_that_are_not_finite_are_an_invalid_verdict_with_a_reason(world, fields):
+    world.script.margin = lambda prompt, weights: math.nan
+
+    answer = world.http.post("/judge/pairwise", json=PAIR | fields)
+
+    assert answer.status_code == 200
+    assert answer.json()["verdict"] == "invalid"
+    assert answer.json()["probability_a"] is None
+    assert answer.json()["reason"] == "the judge's probabilities are not finite"
+    (row,) = stored(world)
+    assert (row.verdict, row.probability_a) == ("invalid", None)
+
+
+@pytest.mark.parametrize("fields", [{}, {"rating_from": "scale"}, {"per_criterion": True}])
+def test_probabilities_that_are_not_finite_are_an_invalid_rating_with_a_reason(world, fields):
+    world.script.margin = lambda prompt, weights: math.nan
+    world.script.scale = lambda prompt, points: [math.nan for _ in points]
+    single = {"instruction": "Name a color.", "response": "Blue.", "preset": "code-review"}
+
+    answer = world.http.post("/judge/single", json=single | fields)
+
+    assert answer.status_code == 200
+    assert (answer.json()["rating"], answer.json()["outcome"]) == (None, "invalid")
+    assert answer.json()["reason"] == "the judge's probabilities are not finite"
+    assert {one["rating"] for one in answer.json()["criteria"]} <= {None}
+    (row,) = stored(world)
+    assert (row.verdict, row.rating) == ("invalid", None)
+
+
 BAD = [
     ({"response_b": ""}, "response_b", "empty"),
     ({"response_a": "  \n"}, "response_a", "empty"),
@@ -189,6 +220,24 @@ def test_a_text_that_does_not_fit_is_named(world):
     assert answer.json()["type"].endswith("prompt-too-long")
     assert answer.json()["errors"][0]["field"] == "response_b"
     assert stored(world) == []
+
+
+def test_a_text_that_the_version_would_read_shortened_is_refused_too(make_world):
+    """Such a version was taught on shortened texts; who says `refuse` wants none of them shortened."""
+    world = make_world(field_tokens=32)
+    long = PAIR | {"response_b": "long " * 60, "cache": False}
+    single = {"instruction": "Name a color.", "response": "long " * 60}
+
+    cut = world.http.post("/judge/pairwise", json=long)
+    refused = world.http.post("/judge/pairwise", json=long | {"long_texts": "refuse"})
+    alone = world.http.post("/judge/single", json=single | {"long_texts": "refuse"})
+    short = world.http.post("/judge/pairwise", json=PAIR | {"long_texts": "refuse"})
+
+    assert (cut.status_code, cut.json()["truncated"]) == (200, True)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "response_b")
+    assert "at most 32 tokens" in refused.json()["errors"][0]["reason"]
+    assert (alone.status_code, alone.json()["errors"][0]["field"]) == (422, "response")
+    assert (short.status_code, short.json()["truncated"]) == (200, False)
 
 
 def test_versions_can_be_insisted_on(world):

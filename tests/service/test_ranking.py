@@ -1,5 +1,6 @@
 """`/judge/rank` and `/judge/rank/systems`: orders, refusals, records, and swaps in the middle."""
 
+import math
 import random
 import re
 import time
@@ -10,6 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from judge.keys import create_key
+from judge.scoring import NOT_FINITE
 from judge.tables import DecisionRow
 
 # How good the scripted judge finds each text.
@@ -119,6 +122,72 @@ def test_one_text_many_times_is_a_ranking_too(scripted_world):
 
     assert [place["rank"] for place in answer["ranking"]] == [1, 1]
     assert answer["model_version"] == scripted_world.versions[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_says_nothing_is_never_the_best_and_is_not_read(scripted_world, method):
+    scripted_world.script.margin = lambda prompt, weights: -30.0  # a judge who despises them all
+
+    answer = scripted_world.http.post("/judge/rank", json=ask([":", "tin", "Answer:"], method=method)).json()
+
+    assert answer["best"] == 1
+    assert [(place["index"], place["rank"]) for place in answer["ranking"]] == [(1, 1), (0, 2), (2, 2)]
+    assert answer["usage"]["completion_tokens"] == (1 if method == "pointwise" else 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_response_whose_reads_are_not_finite_has_no_rank_and_says_why(scripted_world, method):
+    scripted_world.script.margin = lambda prompt, weights: (
+        math.nan if "lead" in prompt else by_worth(prompt, weights)
+    )
+
+    texts = ["tin", "lead", "gold", "lead"]
+    answer = scripted_world.http.post("/judge/rank", json=ask(texts, method=method)).json()
+    none = scripted_world.http.post("/judge/rank", json=ask(["lead", "lead too"], method=method)).json()
+
+    assert [(place["index"], place["rank"]) for place in answer["ranking"]] == [
+        (2, 1), (0, 2), (1, None), (3, None),
+    ]  # fmt: skip
+    assert {place["score"] for place in answer["ranking"][2:]} == {None}
+    assert {place["reason"] for place in answer["ranking"][2:]} == {NOT_FINITE}
+    assert (answer["best"], answer["top_k"]) == (2, [2, 0])
+    assert (none["best"], none["top_k"]) == (None, [])
+    rows = {row.id: row for row in stored(scripted_world)}
+    assert (rows[answer["id"]].verdict, rows[none["id"]].verdict) == ("ranked", "invalid")
+    assert rows[none["id"]].reason == NOT_FINITE
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_system_whose_reads_are_not_finite_has_no_rank_and_says_why(scripted_world, method):
+    scripted_world.script.margin = lambda prompt, weights: (
+        math.nan if "lead" in prompt else by_worth(prompt, weights)
+    )
+    rounds = [{"x": "gold", "y": "tin", "z": "lead"}, {"x": "lead", "y": "silver", "z": "lead too"}]
+
+    answer = scripted_world.http.post("/judge/rank/systems", json=compared(rounds, method=method)).json()
+
+    assert [(place["system"], place["rank"]) for place in answer["ranking"]] == [
+        ("x", 1), ("y", 2), ("z", None),
+    ]  # fmt: skip
+    assert answer["ranking"][2]["reason"] == NOT_FINITE
+    assert answer["ranking"][2]["items"] == 2
+    assert answer["ranking"][0]["wins"] == 1
+
+
+@pytest.mark.parametrize("path", ["/judge/rank", "/judge/rank/systems"])
+@pytest.mark.parametrize("method", METHODS)
+def test_no_tenant_shares_the_backends_cache_of_prefixes_with_another(make_world, path, method):
+    world = make_world(auth="keys")
+    body = ask(["tin", "gold"]) if path == "/judge/rank" else compared([{"x": "tin", "y": "gold"}])
+    with world.sessions.begin() as session:
+        made = [create_key(session, tenant, ["judge"], tenant, "test") for tenant in ("one", "two")]
+
+    for key in made:
+        headers = {"Authorization": f"Bearer {key}"}
+        world.http.post(path, json=body | {"method": method}, headers=headers).raise_for_status()
+
+    assert len(world.script.salts) == 2
+    assert None not in world.script.salts
 
 
 def test_a_large_tournament_plays_four_comparisons_a_response(scripted_world):
