@@ -1,6 +1,6 @@
 """How busy the loop keeps the engine and the trainer, as ratios to driving both of them by hand.
 
-    python -m benchmarks.loop --model FOLDER [--instructions 120] [--concurrency 32] [--backend URL]
+    python -m benchmarks.loop --model FOLDER [--instructions 120] [--samples N] [--concurrency 32] [--backend URL]
 
 The stages `pair` (which generates) and `judge` run as in an iteration, on a database of their own. Every
 request that they send is kept, and then sent again as it was, so many at a time, by an HTTP client alone.
@@ -59,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="a Hugging Face folder, or a version's")
     parser.add_argument("--instructions", type=int, default=120)
+    parser.add_argument("--samples", type=int, default=2, help="judgments of a pair in each order")
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--examples", type=int, default=48, help="rows that the trainers learn")
     parser.add_argument("--backend", help="a running vLLM with this model")
@@ -66,6 +67,7 @@ def main() -> None:
     changes = {
         "instructions": arguments.instructions,
         "judged_pairs": arguments.instructions,
+        "samples": arguments.samples,
         "concurrency": arguments.concurrency,
     }
     settings = iteration_settings("small", changes)

@@ -110,7 +110,8 @@ def begin_due(session: Session, now: datetime | None = None) -> IterationRow | N
     decided = [one for one in past if one.status not in ("failed", "cancelled")]
     if campaigns.in_vain([one.status for one in decided]):
         _stop(session, row, decided)
-    if row.stopped or (past and past[-1].status == "awaiting_approval"):
+        return None
+    if past and past[-1].status == "awaiting_approval":
         return None
     now = now or session.scalars(select(func.now())).one()
     at = next_time(row)
