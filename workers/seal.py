@@ -92,7 +92,7 @@ def calibrations(measured: Mapping[Key, EvaluationRow]) -> dict[str, StrategyCal
 
     The same is in force when the gate's pairs, the attacks and the anchors are measured.
     """
-    found = {}
+    found: dict[str, StrategyCalibration] = {}
     for name in STRATEGIES:
         row = measured.get(("candidate", FIT, name))
         odds = [item["log_odds"] for item in row.items] if row else []
