@@ -107,11 +107,11 @@ def begin_due(session: Session, now: datetime | None = None) -> IterationRow | N
     if row is None or row.stopped or iterations.active(session) or campaigns.running(session):
         return None
     past = members(session, row)
+    if past and past[-1].status == "awaiting_approval":
+        return None
     decided = [one for one in past if one.status not in ("failed", "cancelled")]
     if campaigns.in_vain([one.status for one in decided]):
         _stop(session, row, decided)
-        return None
-    if past and past[-1].status == "awaiting_approval":
         return None
     now = now or session.scalars(select(func.now())).one()
     at = next_time(row)

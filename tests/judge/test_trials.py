@@ -1,6 +1,7 @@
 """The alarms of a trial, at their defaults."""
 
 import random
+from functools import cache
 
 import pytest
 
@@ -17,6 +18,11 @@ def seen(flips, decisions):
     return Report(decisions, {}, Tally(flips, decisions), nothing, nothing, None, None, None, 0)
 
 
+@cache
+def tripped(flips, decisions):
+    return alarm(seen(flips, decisions), SETTINGS) is not None
+
+
 def stopped(rate):
     """In how many of the runs a candidate that turns this share of the verdicts is stopped in time."""
     count = 0
@@ -24,7 +30,7 @@ def stopped(rate):
         rng, flips = random.Random(seed), 0
         for decisions in range(1, SETTINGS.trial_decisions + 1):
             flips += rng.random() < rate
-            if alarm(seen(flips, decisions), SETTINGS):
+            if tripped(flips, decisions):
                 count += 1
                 break
     return count
