@@ -1,4 +1,4 @@
-"""The state of batches: rows, lines, leases. Postgres is the truth, and any gateway may do the work.
+"""The state of batches: rows and leases. Postgres is the truth, and any gateway may do the work.
 
 A batch belongs to the gateway that holds its lease, and the lease has an epoch. A result is written in a
 transaction that first finds the epoch unchanged, and only to a line that has none, so each line gets exactly
@@ -13,71 +13,27 @@ batch ends in the transaction of its last result: the Batch API's `failed` and `
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import (
-    ARRAY,
-    JSON,
-    BigInteger,
-    Text,
-    cast,
-    delete,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-    text,
-    tuple_,
-    update,
-)
+from sqlalchemy import delete, func, literal, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
+from judge import batch_lines
+from judge.batch_lines import Line, Result
 from judge.database import Sessions
 from judge.errors import Conflict, Fault, Fenced, InvalidInput, NotFound
 from judge.keys import Principal
-from judge.tables import BatchLineRow, BatchRow
+from judge.tables import BatchRow
 
 Status = Literal["validating", "in_progress", "completed", "cancelling", "cancelled", "expired"]
 ACTIVE = ("validating", "in_progress", "cancelling")
 CUT_SHORT = ("cancelled", "expired")
 LEASE_S = 30
 EXPIRES_H = 24
-_GROUP_LINES = 500
-_GROUP_CHARS = 4 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing to judge. `ordinal` counts from 0 in the file's order; `body` is JSON text."""
-
-    ordinal: int
-    custom_id: str
-    url: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a line's route answers: an HTTP status, and a body as JSON text."""
-
-    ordinal: int
-    status_code: int
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A line as its reader sees it; `status_code` and `answer` are None where it was not judged."""
-
-    ordinal: int
-    custom_id: str
-    status_code: int | None
-    answer: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +76,7 @@ def submit(session: Session, submission: Submission, lines: Iterable[Line]) -> t
     ).scalar_one_or_none()
     if made is None:
         return _repeated(session, submission), False
-    total = 0
-    for group in _groups(lines):
-        _insert(session, number, group)
-        total += len(group)
+    total = batch_lines.add(session, number, lines)
     row = session.get_one(BatchRow, number)
     row.total = total
     session.flush()
@@ -139,39 +92,6 @@ def _repeated(session: Session, submission: Submission) -> BatchRow:
     if row.content_sha256 != submission.content_sha256:
         raise InvalidInput(Fault("Idempotency-Key", f"it belongs to {row.id}, which has another content"))
     return row
-
-
-def _groups(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    group: list[Line] = []
-    size = 0
-    for line in lines:
-        if group and (len(group) == _GROUP_LINES or size + len(line.body) > _GROUP_CHARS):
-            yield group
-            group, size = [], 0
-        group.append(line)
-        size += len(line.body)
-    if group:
-        yield group
-
-
-def _insert(session: Session, batch: str, lines: Sequence[Line]) -> None:
-    columns = _unnest(
-        ordinal=(BigInteger, [line.ordinal for line in lines]),
-        custom_id=(Text, [line.custom_id for line in lines]),
-        url=(Text, [line.url for line in lines]),
-        body=(Text, [line.body for line in lines]),
-    )
-    values = select(
-        literal(batch), columns.c.ordinal, columns.c.custom_id, columns.c.url, cast(columns.c.body, JSON)
-    )
-    names = ["batch_id", "ordinal", "custom_id", "url", "body"]
-    session.execute(insert(BatchLineRow).from_select(names, values))
-
-
-def _unnest(**columns: tuple[type[Any], list[Any]]) -> Any:
-    """Lists as a table, so that one statement writes many rows."""
-    arrays = [cast(values, ARRAY(kind)) for kind, values in columns.values()]
-    return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
 
 
 def get(session: Session, tenant: str, batch: str) -> BatchRow:
@@ -223,27 +143,6 @@ def cancel(session: Session, tenant: str, batch: str) -> BatchRow:
         _end(session, row, "cancelled")
     session.flush()
     return row
-
-
-def outcomes(
-    session: Session, batch: str, *, after: int, limit: int, unjudged: bool, errors_only: bool
-) -> list[Outcome]:
-    """Lines with an ordinal above `after`, in the file's order.
-
-    Args:
-        unjudged: also those without a result.
-        errors_only: of those with a result, only the ones with a status of 400 or more.
-    """
-    line = BatchLineRow
-    wanted = line.status_code >= 400 if errors_only else line.status_code.is_not(None)
-    rows = session.execute(
-        select(line.ordinal, line.custom_id, line.status_code, cast(line.answer, Text))
-        .where(line.batch_id == batch, line.ordinal > after)
-        .where(or_(wanted, line.status_code.is_(None)) if unjudged else wanted)
-        .order_by(line.ordinal)
-        .limit(limit)
-    )
-    return [Outcome(*row) for row in rows]
 
 
 def eta_seconds(row: BatchRow, now: datetime) -> float | None:
@@ -309,15 +208,8 @@ class Lease:
 
     def unfinished(self, after: int, limit: int) -> list[Line]:
         """Lines without a result with an ordinal above `after`, in order."""
-        line = BatchLineRow
         with self.sessions() as session:
-            rows = session.execute(
-                select(line.ordinal, line.custom_id, line.url, cast(line.body, Text))
-                .where(line.batch_id == self.batch, line.ordinal > after, line.status_code.is_(None))
-                .order_by(line.ordinal)
-                .limit(limit)
-            )
-            return [Line(*row) for row in rows]
+            return batch_lines.unfinished(session, self.batch, after, limit)
 
     def write(self, results: Sequence[Result]) -> bool:
         """Store results, keep the lease for another `LEASE_S` seconds; returns whether there is more to do.
@@ -329,7 +221,7 @@ class Lease:
         """
         with self.sessions.begin() as session:
             row, late = self._row(session)
-            codes = _store(session, self.batch, results) if results else []
+            codes = batch_lines.write(session, self.batch, results) if results else []
             row.failed += sum(code >= 400 for code in codes)
             row.completed += sum(code < 400 for code in codes)
             if row.completed + row.failed == row.total:
@@ -359,35 +251,10 @@ class Lease:
         return found[0], found[1]
 
 
-def _store(session: Session, batch: str, results: Sequence[Result]) -> list[int]:
-    """Give lines their results where they have none; returns the status codes of those written."""
-    given = _unnest(
-        ordinal=(BigInteger, [result.ordinal for result in results]),
-        status_code=(BigInteger, [result.status_code for result in results]),
-        answer=(Text, [result.answer for result in results]),
-    )
-    line = BatchLineRow
-    return list(
-        session.scalars(
-            update(line)
-            # The texts have served: like those of a synchronous request, they are not kept.
-            .values(status_code=given.c.status_code, answer=cast(given.c.answer, JSON), body=null())
-            .where(line.batch_id == batch, line.ordinal == given.c.ordinal, line.status_code.is_(None))
-            .returning(line.status_code)
-            .execution_options(synchronize_session=False)
-        )
-    )
-
-
 def _end(session: Session, row: BatchRow, status: Status) -> None:
     row.status, row.finished_at = status, func.now()
     row.lease_until = row.lease_holder = None
-    session.execute(
-        update(BatchLineRow)
-        .where(BatchLineRow.batch_id == row.id, BatchLineRow.status_code.is_(None))
-        .values(body=null())
-        .execution_options(synchronize_session=False)
-    )
+    batch_lines.drop_bodies(session, row.id)
 
 
 def _lease_end() -> Any:

@@ -22,27 +22,19 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.benchmarks.catalog import benchmark
-from judge.benchmarks.items import Answered, Item, Judged, to_lines
+from judge import evaluation_items
+from judge.benchmarks.items import Item, Judged
 from judge.database import Sessions
-from judge.errors import Cancelled, Conflict, Fault, Fenced, InvalidInput, NotFound
+from judge.errors import Cancelled, Conflict, Fenced, NotFound
 from judge.evaluating import How
 from judge.pointer import read_pointer, record
-from judge.protected import replace_protected
 from judge.report import Run
 from judge.scoring import Strategy
-from judge.tables import (
-    BenchmarkItemRow,
-    BenchmarkOutcomeRow,
-    BenchmarkRunRow,
-    BenchmarkSetRow,
-    ModelVersion,
-)
+from judge.tables import BenchmarkRunRow, BenchmarkSetRow, ModelVersion
 
 ACTIVE = ("queued", "running", "cancelling")
 LEASE_S = 60
 MAX_ATTEMPTS = 3
-_GROUP = 500
 
 
 class EvaluationSettings(BaseModel):
@@ -97,9 +89,9 @@ def submit(
         InvalidInput: there is no such benchmark, or its score cannot take these items.
         NotFound: there is no such version.
     """
-    _require_scorable(name, items)
+    evaluation_items.require_scorable(name, items)
     found = _resolve(session, version)
-    digest = _store(session, name, set_name, sampled(items, settings))
+    digest = evaluation_items.store(session, name, set_name, sampled(items, settings))
     total = session.get_one(BenchmarkSetRow, digest).items
     session.execute(
         insert(BenchmarkRunRow)
@@ -131,20 +123,6 @@ def submit(
     return row
 
 
-def _require_scorable(name: str, items: Sequence[Item]) -> None:
-    """Raise `InvalidInput` unless the benchmark's score takes these items: their facts come from outside."""
-    known = benchmark(name)
-    asked = [Answered(item, Judged(item.id)) for item in items]
-    try:
-        scores = known.score(asked, 0)
-        values = [mean.value for mean in scores.values()]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError) as error:
-        reason = f"these are no items of {name}: {type(error).__name__} {error}"
-        raise InvalidInput(Fault("items", reason)) from error
-    if not values:
-        raise InvalidInput(Fault("items", f"nothing in them can be scored as {name}"))
-
-
 def sampled(items: Sequence[Item], settings: EvaluationSettings) -> list[Item]:
     """The items to judge: all, or `limit` of them drawn by the seed, in the order of the file."""
     if settings.limit is None or len(items) <= settings.limit:
@@ -160,27 +138,6 @@ def _resolve(session: Session, version: str) -> str:
     if found is None or session.get(ModelVersion, found) is None:
         raise NotFound(f"model version {version[:40]!r} is not known")
     return found
-
-
-def _store(session: Session, name: str, set_name: str, items: Sequence[Item]) -> str:
-    """Store items once, and protect them from being trained on."""
-    digest = hashlib.sha256(f"{name}\n".encode() + to_lines(items)).hexdigest()[:16]
-    made = session.execute(
-        insert(BenchmarkSetRow)
-        .values(digest=digest, benchmark=name, name=set_name, items=len(items))
-        .on_conflict_do_nothing()
-        .returning(BenchmarkSetRow.digest)
-    ).scalar_one_or_none()
-    if made is None:
-        return digest
-    for start in range(0, len(items), _GROUP):
-        rows = [
-            {"set_digest": digest, "ordinal": start + index, "item": item.to_json()}
-            for index, item in enumerate(items[start : start + _GROUP])
-        ]
-        session.execute(insert(BenchmarkItemRow), rows)
-    replace_protected(session, f"benchmark {set_name} {digest}", (item.instruction for item in items))
-    return digest
 
 
 def get(session: Session, run: int) -> BenchmarkRunRow:
@@ -228,29 +185,6 @@ def claim_due(session: Session, limit: int = 10) -> list[int]:
     return [one.id for one in rows]
 
 
-def items(session: Session, set_digest: str) -> list[Item]:
-    """The items of a set; their places are their ordinals."""
-    row = BenchmarkItemRow
-    found = session.scalars(select(row.item).where(row.set_digest == set_digest).order_by(row.ordinal))
-    return [Item.from_json(item) for item in found]
-
-
-def answers(session: Session, run: int) -> list[Answered]:
-    """What there is so far, in the order of the items."""
-    rows = session.execute(
-        select(BenchmarkItemRow.item, BenchmarkOutcomeRow.judged)
-        .join(BenchmarkRunRow, BenchmarkRunRow.set_digest == BenchmarkItemRow.set_digest)
-        .join(
-            BenchmarkOutcomeRow,
-            (BenchmarkOutcomeRow.run_id == BenchmarkRunRow.id)
-            & (BenchmarkOutcomeRow.ordinal == BenchmarkItemRow.ordinal),
-        )
-        .where(BenchmarkRunRow.id == run)
-        .order_by(BenchmarkItemRow.ordinal)
-    )
-    return [Answered(Item.from_json(item), Judged.from_json(judged)) for item, judged in rows]
-
-
 def settings_of(row: BenchmarkRunRow) -> EvaluationSettings:
     """How this evaluation asks."""
     return EvaluationSettings.model_validate(row.settings)
@@ -269,7 +203,7 @@ def load_run(session: Session, run: int) -> Run:
         mode=settings.manner,
         digest=known.digest,
         seed=settings.seed,
-        answered=answers(session, run),
+        answered=evaluation_items.answers(session, run),
     )
 
 
@@ -328,9 +262,8 @@ class Lease:
 
     def answered(self) -> set[int]:
         """The ordinals of the items that have an answer."""
-        row = BenchmarkOutcomeRow
         with self.transaction() as session:
-            return set(session.scalars(select(row.ordinal).where(row.run_id == self.run)))
+            return evaluation_items.answered(session, self.run)
 
     def note(self, text: str) -> None:
         """Say what is going on; raises `Fenced` or `Cancelled`, so call it between steps."""
@@ -340,12 +273,9 @@ class Lease:
     def write(self, judged: Sequence[tuple[int, Judged]]) -> None:
         """Store answers and publish how far it is."""
         with self.transaction() as session:
-            if judged:
-                rows = [{"run_id": self.run, "ordinal": at, "judged": one.to_json()} for at, one in judged]
-                session.execute(insert(BenchmarkOutcomeRow).values(rows).on_conflict_do_nothing())
-            count = select(func.count()).where(BenchmarkOutcomeRow.run_id == self.run)
+            done = evaluation_items.write(session, self.run, judged)
             row = self._row(session)
-            row.done, row.note = session.scalar(count) or 0, None
+            row.done, row.note = done, None
 
     def complete(self, figures: dict[str, Any]) -> None:
         """Store the figures and end the evaluation."""

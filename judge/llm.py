@@ -6,20 +6,20 @@ comes from one model version, whatever happens to the server meanwhile.
 """
 
 import asyncio
-import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from judge.errors import BackendError, BackendRefused
+from judge.connection import Connection, Retryable, persistently
+from judge.errors import BackendError
 from judge.scoring import LabelRead
 from judge.voting import Usage
+
+_GENERATE = "/inference/v1/generate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +59,16 @@ class Labels:
     usage: Usage
 
 
-logger = logging.getLogger(__name__)
-# After the first attempt.
-_RETRIES = 3
-_GENERATE = "/inference/v1/generate"
-_SOON = aiohttp.ClientTimeout(total=5.0)
-
-
-class _Retryable(BackendError):
-    """A failure that another attempt may not meet: a closed connection, overload, an aborted request."""
-
-
 class VLLM:
     """One vLLM server. Safe to share between tasks of one event loop; close it with `aclose`."""
 
     def __init__(self, url: str, *, timeout_s: float = 300.0) -> None:
         self.url = url
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=5.0)
-        self._opened: aiohttp.ClientSession | None = None
-
-    @property
-    def _http(self) -> aiohttp.ClientSession:
-        # Opened on first use: a session belongs to the event loop that runs then.
-        if self._opened is None:
-            # vLLM closes idle connections after 5 s: give them up earlier, or a request may meet one closing.
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
-            self._opened = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, headers={"Content-Type": "application/json"}
-            )
-        return self._opened
+        self._connection = Connection(url, timeout_s)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._opened is not None:
-            await self._opened.close()
+        await self._connection.aclose()
 
     async def read_labels(
         self, token_ids: Sequence[int], labels: Sequence[int], *, salt: str | None = None
@@ -164,18 +140,14 @@ class VLLM:
             body["seed"] = sampling.seed
         if constraint := _constraint(sampling):
             body["structured_outputs"] = constraint
-        answer = await self._persist(lambda: self._send("POST", "/v1/chat/completions", body=body))
+        answer = await persistently(lambda: self._connection.send("POST", "/v1/chat/completions", body=body))
         choice = answer["choices"][0]
         text, finished = choice["message"].get("content") or "", choice["finish_reason"] == "stop"
         return Completion(text, finished, model, _usage(answer))
 
     async def healthy(self) -> bool:
         """Whether the server answers and its engine lives."""
-        try:
-            async with self._http.get(f"{self.url}/health", timeout=_SOON) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+        return await self._connection.healthy()
 
     async def weights(self) -> str:
         """Label of the weights in service; `default` after a start."""
@@ -219,107 +191,43 @@ class VLLM:
         }
         if salt:
             body["cache_salt"] = salt
-        return await self._persist(lambda: self._ask(body, on_text))
-
-    async def _persist(self, ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-        """Ask, and again where another attempt may help."""
-        try:
-            return await ask()
-        except _Retryable as error:
-            logger.warning("%s; trying again", error)
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_Retryable),
-            stop=stop_after_attempt(_RETRIES),
-            wait=wait_random_exponential(multiplier=0.2, max=3),
-            reraise=True,
-        )
-        async for attempt in retrying:
-            with attempt:
-                answer = await ask()
-        answer["retries"] = attempt.retry_state.attempt_number
-        return answer
+        return await persistently(lambda: self._ask(body, on_text))
 
     async def _ask(self, body: dict[str, Any], on_text: Callable[[str], None] | None) -> dict[str, Any]:
         if on_text is None:
-            answer = await self._send("POST", _GENERATE, body=body)
+            answer = await self._connection.send("POST", _GENERATE, body=body, may_refuse=True)
         else:
-            answer = await self._streamed("POST", _GENERATE, body=body, on_text=on_text)
+            answer = await self._streamed(body, on_text)
         if answer["choices"][0]["finish_reason"] == "abort":
-            raise _Retryable(f"{self.url} aborted the request")
+            raise Retryable(f"{self.url} aborted the request")
         return answer
 
     async def _control(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         # A failed control call closes the connection: a pooled one would break the next call.
-        return await self._send(method, path, headers={"Connection": "close"}, **options)
+        return await self._connection.send(method, path, headers={"Connection": "close"}, **options)
 
-    async def _send(
-        self, method: str, path: str, *, body: dict[str, Any] | None = None, **options: Any
-    ) -> dict[str, Any]:
-        async with self._call(method, path, body, **options) as response:
-            content = await response.read()
-        return dict(msgspec.json.decode(content)) if content else {}
-
-    def _call(self, method: str, path: str, body: dict[str, Any] | None, **options: Any) -> "_Call":
-        data = None if body is None else msgspec.json.encode(body)
-        return _Call(self, path, self._http.request(method, f"{self.url}{path}", data=data, **options))
-
-    async def _streamed(
-        self, method: str, path: str, *, body: dict[str, Any], on_text: Callable[[str], None]
-    ) -> dict[str, Any]:
+    async def _streamed(self, body: dict[str, Any], on_text: Callable[[str], None]) -> dict[str, Any]:
         """The same answer, put together from server-sent events."""
         body = body | {"stream": True, "stream_options": {"include_usage": True}}
         text = ""
         last: dict[str, Any] = {}
         usage: dict[str, Any] = {}
-        async with self._call(method, path, body) as response:
+        async with self._connection.call("POST", _GENERATE, body=body, may_refuse=True) as response:
             async for line in response.content:
                 data = line.removeprefix(b"data: ").strip()
                 if not line.startswith(b"data: ") or data == b"[DONE]":
                     continue
                 event = msgspec.json.decode(data)
                 if "error" in event:
-                    raise BackendError(f"{self.url}{path} failed while writing: {event['error']}")
+                    raise BackendError(f"{self.url}{_GENERATE} failed while writing: {event['error']}")
                 for choice in event["choices"]:
                     text, last = text + choice["text"], choice
                     if choice["text"]:
                         on_text(choice["text"])
                 usage = event.get("usage") or usage
         if not last.get("finish_reason"):
-            raise BackendError(f"{self.url}{path} stopped in the middle of its answer")
+            raise BackendError(f"{self.url}{_GENERATE} stopped in the middle of its answer")
         return {"choices": [last | {"text": text}], "usage": usage}
-
-
-class _Call:
-    """One request, whose failures are told as ours."""
-
-    def __init__(self, server: VLLM, path: str, request: Any) -> None:
-        self._server, self._path, self._request = server, path, request
-
-    async def __aenter__(self) -> aiohttp.ClientResponse:
-        try:
-            response: aiohttp.ClientResponse = await self._request.__aenter__()
-        except Exception as error:
-            raise self._told(error) from error
-        if response.status >= 400:
-            text = await response.text()
-            await self._request.__aexit__(None, None, None)
-            if response.status in (429, 502, 503):
-                raise _Retryable(f"{self._server.url} is overloaded or starting ({response.status})")
-            kind = BackendRefused if response.status < 500 and self._path == _GENERATE else BackendError
-            raise kind(f"{self._server.url}{self._path} answered {response.status}: {text[:300]}")
-        return response
-
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        await self._request.__aexit__(kind, error, trace)
-        if isinstance(error, Exception):
-            raise self._told(error) from error
-
-    def _told(self, error: Exception) -> Exception:
-        if isinstance(error, TimeoutError):
-            return BackendError(f"{self._server.url} did not answer {self._path} in time")
-        if isinstance(error, aiohttp.ClientError):
-            return _Retryable(f"{self._server.url} cannot be reached: {error}")
-        return error
 
 
 class Backends:

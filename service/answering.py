@@ -11,7 +11,7 @@ from judge.instructions import Gathered
 from judge.judging import Judge
 from judge.keys import Principal
 from judge.voting import Decision, Mode, Usage
-from service.schemas import UsageAnswer
+from service.schemas.base import UsageAnswer
 from service.state import State
 
 
@@ -42,7 +42,7 @@ class Answered(Generic[Judgment]):
     elapsed: float
 
     def tail(self) -> dict[str, Any]:
-        """The fields of `service.schemas.Traced`."""
+        """The fields of `service.schemas.base.Traced`."""
         made, usage = self.made, self.made.usage
         return {
             "mode": made.mode,

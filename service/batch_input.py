@@ -7,10 +7,10 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from judge.batches import Line
+from judge.batch_lines import Line
 from judge.errors import Fault, InvalidInput
-from service.batch_schemas import BatchLine
 from service.problems import faults_of
+from service.schemas.batches import BatchLine
 
 MAX_LINES = 50_000
 MAX_FAULTS = 20

@@ -22,14 +22,15 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from judge.batches import Lease, Line, Result
+from judge.batch_lines import Line, Result
+from judge.batches import Lease
 from judge.errors import Fenced, Unavailable
 from judge.keys import Principal
 from service import problems
-from service.ranking_schemas import RankRequest
 from service.routes.judging import pairwise, single
 from service.routes.ranking import rank
-from service.schemas import PairwiseRequest, SingleRequest
+from service.schemas.judging import PairwiseRequest, SingleRequest
+from service.schemas.ranking import RankRequest
 from service.state import State
 
 logger = logging.getLogger(__name__)

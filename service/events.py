@@ -13,7 +13,7 @@ from typing import Any
 
 from judge.iterations import ACTIVE, STAGES
 from service.problems import problem_of
-from service.schemas import IterationAnswer, StageAnswer
+from service.schemas.iterations import IterationAnswer, StageAnswer
 
 # Of the event `end`. Stage n (from 0) begins at 2n + 1, where its progress is too, and ends at 2n + 2.
 LAST = 2 * len(STAGES) + 1

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from judge.guide import Guide
 from judge.judging import Options
 from judge.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
-from service.schemas import Guided, JudgedBy, JudgeOptions, PairwiseRequest
+from service.schemas.base import Guided, JudgedBy
+from service.schemas.judging import JudgeOptions, PairwiseRequest
 
 if TYPE_CHECKING:
     from judge.scenarios import ScenarioClassifier

@@ -59,6 +59,7 @@ class PinnedVersions:
         self._max_model_len = max_model_len
         self._judges: dict[str, Judge] = {}
         self._loading: str | None = None
+        self._looking = asyncio.Lock()
         self._known: dict[tuple[str, str], tuple[float, Pin]] = {}
         self._following: asyncio.Task[None] | None = None
 
@@ -98,6 +99,8 @@ class PinnedVersions:
             try:
                 return await self._champion.decide(requested, work)
             except NotServed as error:
+                if pin and not pin.lapsed and pin.version not in self._judges:
+                    await self._look_now()  # pinned and swapped away within the last second
                 judge = self._judges.get(requested or "")
                 if judge is None:
                     raise self._absence(requested, pin, error) from error
@@ -144,11 +147,18 @@ class PinnedVersions:
 
     async def _follow(self) -> None:
         while True:
+            await self._look_now()
+            await asyncio.sleep(_POLL_S)
+
+    async def _look_now(self) -> None:
+        # One at a time, or two would load into the same engine; while one loads, requests are told so.
+        if self._loading is not None:
+            return
+        async with self._looking:
             try:
                 await self._look()
             except (SQLAlchemyError, JudgesmithError) as error:
                 logger.warning("pinned versions are not looked after: %s", error)
-            await asyncio.sleep(_POLL_S)
 
     async def _look(self) -> None:
         wanted = await asyncio.to_thread(self._versions)

@@ -102,7 +102,8 @@ class Recorder:
             for _ in batch:
                 self._captured.task_done()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _RESTS * (time.monotonic() - began))
+                async with asyncio.timeout(_RESTS * (time.monotonic() - began)):
+                    await self._stopping.wait()
 
     async def _settle(self, batch: list[_Entry]) -> None:
         """Commit a batch and tell every request what became of its row."""

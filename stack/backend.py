@@ -1,4 +1,4 @@
-"""The embedded backend: a vLLM server that serves the champion, and on demand another one for candidates."""
+"""The embedded backend: a vLLM server that serves the champion, and on demand others for other versions."""
 
 import logging
 from contextlib import suppress
@@ -16,6 +16,29 @@ from stack.spawn import CODE
 
 logger = logging.getLogger(__name__)
 PREFERRED_PORT = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraEngine:
+    """A server beside the champion's: for which versions, and the setting that has the addresses of such."""
+
+    name: str
+    versions: str
+    setting: str
+
+    @property
+    def option(self) -> str:
+        """The option of `judgesmith up` that starts one."""
+        return f"--{self.name}-engine"
+
+    @property
+    def variable(self) -> str:
+        """The setting as it stands in the environment."""
+        return f"JUDGESMITH_{self.setting.upper()}"
+
+
+CANDIDATE = ExtraEngine("candidate", "candidates", "candidate_urls")
+PINNED = ExtraEngine("pinned", "pinned versions", "pinned_urls")
 
 
 @dataclass(slots=True)

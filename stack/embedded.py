@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 from redis.exceptions import RedisError
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from judge.settings import Settings
 from judge.tables import InstructionRow, IterationRow
 from judge.versions import VersionStore
 from stack import preflight
-from stack.backend import PREFERRED_PORT, Backend
+from stack.backend import PREFERRED_PORT, Backend, ExtraEngine
 from stack.champion import champion, champion_folder, convert_seed, register_seed
 from stack.child import Launch, Program
 from stack.database import migrate, open_database
@@ -44,11 +45,10 @@ class Stack:
         home: Home,
         lock_fd: int,
         narrator: Narrator,
-        *,
-        candidate_engine: bool = False,
+        extra: Sequence[ExtraEngine] = (),
     ) -> None:
         self.settings = settings
-        self._candidate_engine = candidate_engine
+        self._extra = extra
         self.home = home
         self.narrator = narrator
         self.supervisor = Supervisor(home, lock_fd, narrator.say)
@@ -62,7 +62,8 @@ class Stack:
         self.sessions = open_database(self.settings.database_url)
         self._prepare_model()
         self._start_backend()
-        self._start_candidate_engine()
+        for extra in self._extra:
+            self._start_extra_engine(extra)
         with self.narrator.step("gateway"):
             self._start_gateway()
         with self.narrator.step("workers"):
@@ -114,18 +115,17 @@ class Stack:
             self.supervisor.start(backend.program())
         self.settings = self.settings.model_copy(update={"backend_urls": [backend.url]})
 
-    def _start_candidate_engine(self) -> None:
-        """Another engine with the champion's weights; a candidate's are read into it for a trial."""
-        if not self._candidate_engine or self.settings.candidate_urls:
+    def _start_extra_engine(self, extra: ExtraEngine) -> None:
+        """Start one where none is named; it has the champion's weights until others are read into it."""
+        if getattr(self.settings, extra.setting):
             return
         preflight.require_packages("vllm")
-        preflight.require_memory_for_engine(champion_folder(self.sessions, self.store))
-        backend = Backend(
-            self.sessions, self.store, free_port(), self.settings.max_model_len, "vllm-candidate"
-        )
-        with self.narrator.step("model server for candidates (vLLM)", "loading, about 40 s"):
+        preflight.require_memory_for_engine(champion_folder(self.sessions, self.store), extra)
+        name = f"vllm-{extra.name}"
+        backend = Backend(self.sessions, self.store, free_port(), self.settings.max_model_len, name)
+        with self.narrator.step(f"model server for {extra.versions} (vLLM)", "loading, about 40 s"):
             self.supervisor.start(backend.program())
-        self.settings = self.settings.model_copy(update={"candidate_urls": [backend.url]})
+        self.settings = self.settings.model_copy(update={extra.setting: [backend.url]})
 
     def _start_gateway(self) -> None:
         # A gateway that is up is not ready while its backend is away: that is no reason to restart it.
@@ -210,6 +210,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "REDIS_URL": settings.redis_url,
         "BACKEND_URLS": json.dumps(settings.backend_urls),
         "CANDIDATE_URLS": json.dumps(settings.candidate_urls),
+        "PINNED_URLS": json.dumps(settings.pinned_urls),
         "GATEWAY_URL": settings.gateway_url,
     }
     return {f"JUDGESMITH_{name}": str(value) for name, value in values.items()}

@@ -29,9 +29,15 @@ class Gateway:
         """Read something."""
         return self._send("GET", path, params=query)
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        """Read something that comes as a list."""
+        found = _json(self._answer("GET", path))
+        return found if isinstance(found, list) else []
+
+    def post(self, path: str, body: dict[str, Any] | None = None, **query: Any) -> dict[str, Any]:
         """Send a JSON object, if there is one to send."""
-        return self._send("POST", path, json=body) if body is not None else self._send("POST", path)
+        sent = {} if body is None else {"json": body}
+        return self._send("POST", path, params=query, **sent)
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send a JSON object in place of what is there."""
@@ -91,10 +97,13 @@ class Gateway:
             return None
 
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        return _object(self._answer(method, path, **options))
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._reachable(path):
             response = self._http.request(method, path, **options)
         if response.is_success:
-            return _object(response)
+            return response
         raise problem(response)
 
     @contextmanager
@@ -149,8 +158,12 @@ def problem(response: httpx.Response) -> Problem:
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
+    body = _json(response)
     return body if isinstance(body, dict) else {}
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None

@@ -30,6 +30,7 @@ from stack.errors import Problem
 from stack.evaluate import evaluate
 from stack.export import export
 from stack.keys import app as keys_app
+from stack.pins import app as pins_app
 from stack.quarantine import app as quarantine_app
 from stack.review import app as review_app
 from stack.review import drift
@@ -50,6 +51,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(batch_app, name="batch")
 app.add_typer(candidates_app)
+app.add_typer(pins_app, name="pins")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(review_app, name="review")
 app.add_typer(tenants_app, name="tenants")
@@ -77,6 +79,7 @@ class Size(enum.StrEnum):
 
 
 Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
+Force = Annotated[bool, typer.Option("--force", help="Even if a trainer has pinned the one that serves.")]
 JsonLines = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One JSON object a line.")]
 
 
@@ -111,20 +114,25 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address of the gateway (127.0.0.1).")] = None,
     profile: Annotated[Size, typer.Option(help="Size of the first lesson.")] = Size.small,
     candidate_engine: Annotated[
-        bool, typer.Option("--candidate-engine", help="Start a second engine, for shadow and canary.")
+        bool, typer.Option("--candidate-engine", help="Start one more engine, for shadow and canary.")
+    ] = False,
+    pinned_engine: Annotated[
+        bool, typer.Option("--pinned-engine", help="Start one more engine, for what trainers have pinned.")
     ] = False,
 ) -> None:
     """Start everything on this machine and keep it up until Ctrl-C."""
     require_extra("psutil")
+    from stack.backend import CANDIDATE, PINNED
     from stack.up import up as run
 
     options = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
+    engines = {CANDIDATE: candidate_engine, PINNED: pinned_engine}
     run(
         load_settings(**options),
         teach=not no_teach,
         profile=profile.value,
         console=console(),
-        candidate_engine=candidate_engine,
+        extra=[engine for engine, wanted in engines.items() if wanted],
     )
 
 
@@ -312,16 +320,20 @@ def status(
 
 
 @app.command()
-def promote(version: Annotated[str, typer.Argument(help="Id of a model version.")], url: Url = None) -> None:
+def promote(
+    version: Annotated[str, typer.Argument(help="Id of a model version.")],
+    force: Force = False,
+    url: Url = None,
+) -> None:
     """Put a version into service without asking the gate."""
-    answer = gateway(url).post(f"/admin/models/{quote(version, safe='')}/promote")
+    answer = gateway(url).post(f"/admin/models/{quote(version, safe='')}/promote", force=force)
     print(f"champion {answer['champion']}, previous {answer['previous']}")
 
 
 @app.command()
-def rollback(url: Url = None) -> None:
+def rollback(force: Force = False, url: Url = None) -> None:
     """Put the previous version back into service."""
-    answer = gateway(url).post("/admin/models/rollback")
+    answer = gateway(url).post("/admin/models/rollback", force=force)
     print(f"champion {answer['champion']}, previous {answer['previous']}")
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import psutil
 
+from stack.backend import ExtraEngine
 from stack.errors import StackError
 
 DISK_GB = 3.0
@@ -110,15 +111,15 @@ def require_memory(available_gb: float | None = None) -> str | None:
     return None
 
 
-def require_memory_for_engine(model: Path, available_gb: float | None = None) -> None:
+def require_memory_for_engine(model: Path, extra: ExtraEngine, available_gb: float | None = None) -> None:
     """Raises `StackError` where the memory will not do for one more engine with this model."""
     available = _available_memory_gb() if available_gb is None else available_gb
     weights = sum(path.stat().st_size for path in model.glob("*.safetensors")) / 1e9
     needed = MEMORY_GB_NEEDED + weights
     if available < needed:
         raise StackError(
-            f"only {available:.1f} GB of memory is left, {needed:.1f} GB is needed for a second engine: "
-            "leave out --candidate-engine, or set JUDGESMITH_CANDIDATE_URLS to one on another machine"
+            f"only {available:.1f} GB of memory is left, {needed:.1f} GB is needed for an engine for "
+            f"{extra.versions}: leave out {extra.option}, or set {extra.variable} to one on another machine"
         )
 
 

@@ -1,6 +1,7 @@
 """Answers of the gateway as text for a terminal. Pure: dictionaries in, text and tables out."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -240,6 +241,18 @@ def tenants(answer: Answer) -> Table:
         values = (row["daily_instructions"], row["retention_days"])
         shown = ("—" if value is None else str(value) for value in values)
         table.add_row(row["name"], "yes" if row["capture"] else "no", *shown)
+    return table
+
+
+def pins(rows: Iterable[Answer], now: datetime) -> Table:
+    """Who holds which version; one that ran out before `now` holds it no more."""
+    table = _table("Pins", "tenant", "name", "version", "served", "made by", "made", "until")
+    for row in rows:
+        lapsed = datetime.fromisoformat(row["expires_at"]) <= now
+        ends = f"{_time(row['expires_at'])}{' (ran out)' if lapsed else ''}"
+        served = "yes" if row["served"] else "no"
+        cells = (row["tenant"], row["name"], row["version"], served, row["created_by"])
+        table.add_row(*cells, _time(row["created_at"]), ends)
     return table
 
 

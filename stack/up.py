@@ -1,6 +1,7 @@
 """`judgesmith up`: everything on one machine, supervised until Ctrl-C."""
 
 import signal
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from judge.profiles import Profile
 from judge.settings import Settings
 from stack import preflight
+from stack.backend import ExtraEngine
 from stack.database import reason
 from stack.embedded import Stack
 from stack.errors import StackError
@@ -24,7 +26,7 @@ def up(
     teach: bool,
     profile: Profile,
     console: Console,
-    candidate_engine: bool = False,
+    extra: Sequence[ExtraEngine] = (),
 ) -> None:
     """Start everything, teach at the first start, supervise until a signal, stop everything.
 
@@ -40,7 +42,7 @@ def up(
         check(settings, home, narrator)
         url = f"http://{_reachable(settings.host)}:{settings.port}"
         chosen = settings.model_copy(update={"home": home.root, "auth": auth, "gateway_url": url})
-        stack = Stack(chosen, home, lock_fd, narrator, candidate_engine=candidate_engine)
+        stack = Stack(chosen, home, lock_fd, narrator, extra)
         with StopSignals(stack.supervisor):
             try:
                 stack.start()

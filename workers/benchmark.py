@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from judge import database, evaluations
+from judge import database, evaluation_items, evaluations
 from judge.benchmarks.catalog import BENCHMARKS
 from judge.benchmarks.items import Item, Judged
 from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
@@ -66,7 +66,7 @@ def _run(lease: Lease, process: Settings) -> None:
     with lease.transaction() as session:
         row = evaluations.get(session, lease.run)
         known = session.get_one(BenchmarkSetRow, row.set_digest)
-        items = evaluations.items(session, row.set_digest)
+        items = evaluation_items.load(session, row.set_digest)
     answered = lease.answered()
     missing = [(ordinal, item) for ordinal, item in enumerate(items) if ordinal not in answered]
     if missing:

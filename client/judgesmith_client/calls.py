@@ -1,14 +1,46 @@
-"""Calls as requests, and answers as values: what both clients share."""
+"""Calls as requests, and answers as values, without any I/O: what both clients share."""
 
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from judgesmith_client.errors import Malformed
+from judgesmith_client.errors import Malformed, OutOfReach
 from judgesmith_client.retrying import Request
 from judgesmith_client.values import Decision, Item, Messages, Pin, Reward, Rewards, asked
+
+# How often a call is asked for again in part, because the service was swapped meanwhile.
+_ROUNDS = 5
+
+# A step is requests to send, which may be sent at the same time; their answers, in order, are sent back.
+RewardSteps = Generator[list[Request], Any, Rewards]
+
+
+def reward_steps(
+    items: Sequence[Item], size: int, options: Mapping[str, Any], key: str | None, pin: str | None
+) -> RewardSteps:
+    """Rewarding items, in chunks of `size`; returns the rewards once all are from one version.
+
+    A swap in the middle leaves chunks of two versions: the older one's are asked for again.
+
+    Raises:
+        OutOfReach: the service was swapped again and again.
+        Malformed: the answers are no rewards.
+    """
+    if not items:
+        return Rewards([], "", "")
+    requests = reward_requests(items, size, options, key, pin)
+    answers = list((yield requests))
+    for _ in range(_ROUNDS):
+        version = answers[-1]["model_version"]
+        other = [n for n, answer in enumerate(answers) if answer["model_version"] != version]
+        if not other:
+            return to_rewards(answers)
+        found = yield [again(requests[number], version) for number in other]
+        for number, answer in zip(other, found, strict=True):
+            answers[number] = answer
+    raise OutOfReach("the model was swapped again and again during this call; pin a version")
 
 
 def reward_requests(

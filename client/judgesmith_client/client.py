@@ -4,17 +4,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
 from judgesmith_client import calls
-from judgesmith_client.errors import OutOfReach
 from judgesmith_client.retrying import Request, Retries, steps
 from judgesmith_client.values import Decision, Item, Messages, Pin, Rewards
 
-# A swap in the middle of a call leaves chunks of two versions: the older ones are asked for again, so often.
-_ROUNDS = 5
 _TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 
 
@@ -71,18 +68,14 @@ class Client:
             VersionGone: the pinned or named version serves no more.
             OutOfReach, Refused, Malformed.
         """
-        if not items:
-            return Rewards([], "", "")
-        requests = calls.reward_requests(items, self._batch, options, key, self.pin)
-        answers = list(self._threads.map(self._send, requests))
-        for _ in range(_ROUNDS):
-            version = answers[-1]["model_version"]
-            other = [n for n, answer in enumerate(answers) if answer["model_version"] != version]
-            if not other:
-                return calls.to_rewards(answers)
-            for number in other:
-                answers[number] = self._send(calls.again(requests[number], version))
-        raise OutOfReach("the model was swapped again and again during this call; pin a version")
+        driven = calls.reward_steps(items, self._batch, options, key, self.pin)
+        answers: list[Any] | None = None
+        while True:
+            try:
+                requests = driven.send(answers)
+            except StopIteration as done:
+                return cast("Rewards", done.value)
+            answers = list(self._threads.map(self._send, requests))
 
     def compare(
         self, instruction: str | Messages, response_a: str, response_b: str, **options: Any
@@ -156,18 +149,14 @@ class AsyncClient:
 
     async def reward(self, items: Sequence[Item], *, key: str | None = None, **options: Any) -> Rewards:
         """As `Client.reward`."""
-        if not items:
-            return Rewards([], "", "")
-        requests = calls.reward_requests(items, self._batch, options, key, self.pin)
-        answers = list(await asyncio.gather(*(self._send(request) for request in requests)))
-        for _ in range(_ROUNDS):
-            version = answers[-1]["model_version"]
-            other = [n for n, answer in enumerate(answers) if answer["model_version"] != version]
-            if not other:
-                return calls.to_rewards(answers)
-            for number in other:
-                answers[number] = await self._send(calls.again(requests[number], version))
-        raise OutOfReach("the model was swapped again and again during this call; pin a version")
+        driven = calls.reward_steps(items, self._batch, options, key, self.pin)
+        answers: list[Any] | None = None
+        while True:
+            try:
+                requests = driven.send(answers)
+            except StopIteration as done:
+                return cast("Rewards", done.value)
+            answers = await asyncio.gather(*(self._send(request) for request in requests))
 
     async def compare(
         self, instruction: str | Messages, response_a: str, response_b: str, **options: Any

@@ -13,8 +13,8 @@ from judge.keys import Principal
 from judge.rewards import Form, Reward, RewardItem, Wish
 from judge.rubrics import preset_rubric
 from service.auth import allow
-from service.reward_schemas import PinName
 from service.rewarding import Call, Rewarded, rewarded
+from service.schemas.rewards import PinName
 from service.state import State, state
 
 Caller = Annotated[Principal, Depends(allow("reward"))]

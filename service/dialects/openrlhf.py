@@ -15,7 +15,7 @@ from judge.errors import Fault, InvalidInput
 from judge.rewards import RewardItem
 from judge.transcripts import split
 from service.dialects.calls import App, Caller, InUrl, number_of, reward_all, share_of
-from service.reward_schemas import MOST_ITEMS
+from service.schemas.rewards import MOST_ITEMS
 
 router = APIRouter(tags=["dialects"])
 _DEADLINE_S = 170.0

@@ -18,8 +18,8 @@ from judge.rewards import Form, RewardItem
 from judge.transcripts import split
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, number_of, reward_all
 from service.problems import Overloaded, OverShare
-from service.reward_schemas import MOST_ITEMS
 from service.rewarding import Rewarded
+from service.schemas.rewards import MOST_ITEMS
 
 router = APIRouter(tags=["dialects"])
 _PATIENCE_S = 30.0

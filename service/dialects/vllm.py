@@ -16,7 +16,7 @@ from judge.rewards import Form, RewardItem
 from judge.transcripts import clean, instruction_of, split
 from service.dialects.calls import App, Caller, InUrl, number_of, reward_all
 from service.dialects.verl import Texts, usage_of
-from service.reward_schemas import MOST_ITEMS
+from service.schemas.rewards import MOST_ITEMS
 
 router = APIRouter(tags=["dialects"])
 _PATIENCE_S = 30.0

@@ -12,16 +12,17 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
-from judge import batches
-from judge.batches import CUT_SHORT, Outcome, Submission
+from judge import batch_lines, batches
+from judge.batch_lines import Outcome
+from judge.batches import CUT_SHORT, Submission
 from judge.errors import InvalidInput
 from judge.keys import Principal
 from judge.tables import BatchRow
 from service.auth import allow
 from service.batch_input import read_lines
-from service.batch_schemas import BatchAnswer, BatchesAnswer, Metadata
 from service.batches import KINDS
 from service.problems import faults_of
+from service.schemas.batches import BatchAnswer, BatchesAnswer, Metadata
 from service.state import State, state
 
 PATH = "/judge/batches"
@@ -145,7 +146,7 @@ async def _stream(app: State, batch: str, status: str, *, errors_only: bool) -> 
 
 def _portion(app: State, batch: str, after: int, unjudged: bool, errors_only: bool) -> list[Outcome]:
     with app.sessions() as session:
-        return batches.outcomes(
+        return batch_lines.outcomes(
             session, batch, after=after, limit=_PORTION, unjudged=unjudged, errors_only=errors_only
         )
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from judge import drift_windows
 from judge.keys import Principal
 from service.auth import allow
-from service.review_schemas import DriftAnswer
+from service.schemas.reviews import DriftAnswer
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/drift", tags=["admin"])

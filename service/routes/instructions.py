@@ -21,15 +21,18 @@ from judge.redaction import redact_instruction
 from judge.tables import InstructionRow
 from judge.traces import Format
 from service.auth import allow
-from service.gathering_schemas import (
+from service.problems import Forbidden, faults_of
+from service.schemas.instructions import (
     ForgetAnswer,
     ForgetRequest,
+    InstructionItem,
+    InstructionsAnswer,
+    InstructionsRequest,
+    Rejected,
     StoredInstruction,
     StoredInstructions,
     TracesAnswer,
 )
-from service.problems import Forbidden, faults_of
-from service.schemas import InstructionItem, InstructionsAnswer, InstructionsRequest, Rejected
 from service.state import State, state
 
 Caller = Annotated[Principal, Depends(allow("ingest"))]

@@ -18,7 +18,7 @@ from judge.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
 from judge.versions import VersionStore
 from service.auth import allow
 from service.events import LAST, followed
-from service.schemas import (
+from service.schemas.iterations import (
     CampaignAnswer,
     DropAnswer,
     DropsAnswer,

@@ -20,7 +20,7 @@ from judge.voting import Decision, Rating, Usage
 from service.answering import answered
 from service.auth import allow
 from service.guidance import Guidance, guidance, options
-from service.schemas import (
+from service.schemas.judging import (
     CriterionAnswer,
     OrderAnswer,
     PairwiseAnswer,

@@ -15,7 +15,7 @@ from judge.pointer import Pointer, read_pointer
 from judge.tables import IterationRow, ModelVersion
 from judge.versions import Manifest
 from service.auth import allow
-from service.schemas import ModelsAnswer, PointerAnswer, VersionAnswer
+from service.schemas.models import ModelsAnswer, PointerAnswer, VersionAnswer
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/models", tags=["admin"])

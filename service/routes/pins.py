@@ -11,7 +11,7 @@ from judge.keys import Principal
 from judge.pins import Pin
 from judge.pointer import read_pointer
 from service.auth import allow
-from service.reward_schemas import PinAnswer, PinRequest
+from service.schemas.rewards import PinAnswer, PinRequest
 from service.state import State, state
 
 router = APIRouter(tags=["reward"])

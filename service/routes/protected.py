@@ -13,8 +13,8 @@ from judge.keys import Principal
 from judge.pointer import record
 from judge.tables import ProtectedRow
 from service.auth import allow
-from service.gathering_schemas import ProtectedSet
 from service.routes.anchors import Name
+from service.schemas.gathering import ProtectedSet
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/protected", tags=["admin"])

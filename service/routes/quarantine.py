@@ -10,7 +10,7 @@ from judge import quarantine
 from judge.keys import Principal
 from judge.tables import QuarantineRow
 from service.auth import allow
-from service.gathering_schemas import Count, QuarantineAnswer, Quarantined, QuarantineRequest
+from service.schemas.gathering import Count, QuarantineAnswer, Quarantined, QuarantineRequest
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/quarantine", tags=["admin"])

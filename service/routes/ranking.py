@@ -19,7 +19,7 @@ from judge.ranking import rank_order
 from service.answering import answered
 from service.auth import allow
 from service.guidance import guidance, options
-from service.ranking_schemas import (
+from service.schemas.ranking import (
     RankAnswer,
     RankedResponse,
     RankedSystem,

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 from judge import review_figures, review_queue
 from judge.keys import Principal
 from service.auth import allow
-from service.review_schemas import (
+from service.schemas.reviews import (
     AgreementAnswer,
     AnswerRequest,
     ClaimAnswer,

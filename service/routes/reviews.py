@@ -20,7 +20,9 @@ from judge.reviews import Judged, Offer, Signals
 from judge.voting import Decision
 from service.auth import allow
 from service.guidance import options
-from service.review_schemas import (
+from service.routes.anchors import AnchorSet
+from service.schemas.judging import PairwiseRequest
+from service.schemas.reviews import (
     AccuracyAnswer,
     AddedAnswer,
     AgreementAnswer,
@@ -29,8 +31,6 @@ from service.review_schemas import (
     JudgeAnswer,
     JudgeRequest,
 )
-from service.routes.anchors import AnchorSet
-from service.schemas import PairwiseRequest
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/reviews", tags=["admin"])

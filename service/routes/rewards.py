@@ -15,7 +15,9 @@ from judge.rewards import Reward, Wish
 from service.auth import allow
 from service.guidance import Guidance, criteria, options
 from service.problems import Overloaded
-from service.reward_schemas import (
+from service.rewarding import Call, Rewarded, rewarded, rewarded_once
+from service.schemas.base import UsageAnswer
+from service.schemas.rewards import (
     Bin,
     CriterionRewardAnswer,
     HealthAnswer,
@@ -25,8 +27,6 @@ from service.reward_schemas import (
     RewardEntry,
     RewardRequest,
 )
-from service.rewarding import Call, Rewarded, rewarded, rewarded_once
-from service.schemas import UsageAnswer
 from service.state import State, state
 
 router = APIRouter(tags=["reward"])

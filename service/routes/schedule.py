@@ -11,7 +11,7 @@ from judge.keys import Principal
 from judge.tables import ScheduleRow
 from judge.versions import VersionStore
 from service.auth import allow
-from service.schemas import ScheduleAnswer, ScheduleRequest
+from service.schemas.iterations import ScheduleAnswer, ScheduleRequest
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/schedule", tags=["admin"])

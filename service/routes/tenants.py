@@ -10,7 +10,7 @@ from judge import tenants
 from judge.keys import Principal
 from judge.tables import TenantRow
 from service.auth import allow
-from service.gathering_schemas import Tenant, TenantTerms
+from service.schemas.gathering import Tenant, TenantTerms
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/tenants", tags=["admin"])

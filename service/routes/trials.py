@@ -12,7 +12,7 @@ from judge.pointer import read_pointer, record
 from judge.tables import IterationRow, TrialRow
 from service.auth import allow
 from service.routes.models import put_into_service
-from service.schemas import PointerAnswer, RejectRequest, TrialAnswer
+from service.schemas.models import PointerAnswer, RejectRequest, TrialAnswer
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/iterations", tags=["admin"])

@@ -17,10 +17,12 @@ from judge.settings import Settings
 Services = dict[str, dict[str, Any]]
 
 # Everything that one of our own images runs.
-ENGINES = {"backend", "candidate", "generator"}
+ENGINES = {"backend", "candidate", "pinned", "generator"}
 ONE_SHOT = {"migrate", "seed", "generator-model"}
 OURS = ENGINES | ONE_SHOT | {"gateway", "worker-stages", "worker-gather"}
-OPTIONAL = {"candidate": "candidate", "generator": "generator", "generator-model": "generator"}
+OPTIONAL = {
+    "candidate": "candidate", "pinned": "pinned", "generator": "generator", "generator-model": "generator"
+}  # fmt: skip
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
 
 
@@ -69,7 +71,7 @@ def test_only_the_gateway_is_published_and_only_on_loopback(services: Services) 
 def test_the_backend_is_reached_by_the_gateway_and_the_workers_only(services: Services) -> None:
     trusted = {"gateway", "worker-stages", "worker-gather"}
     # They share a network with the backend, but nobody sends them requests that they would pass on.
-    passive = {"postgres", "valkey", "migrate", "seed", "candidate", "generator"}
+    passive = {"postgres", "valkey", "migrate", "seed", "candidate", "pinned", "generator"}
 
     neighbors = {
         name
@@ -140,6 +142,7 @@ def test_more_engines_are_started_only_if_asked_for(
     asked = {
         "POSTGRES_PASSWORD": "s3cret",
         "CANDIDATE_URLS": '["http://candidate:8000"]',
+        "PINNED_URLS": '["http://pinned:8000"]',
         "GENERATOR_URLS": '["http://generator:8000"]',
         "GENERATOR_MODEL": "owner/name",
     }
@@ -147,8 +150,9 @@ def test_more_engines_are_started_only_if_asked_for(
     settings = check_settings(chosen["worker-stages"]["environment"])
 
     assert profiles == {name: [profile] for name, profile in OPTIONAL.items()}
-    assert (plain.candidate_urls, plain.generator_urls) == ([], [])
+    assert (plain.candidate_urls, plain.pinned_urls, plain.generator_urls) == ([], [], [])
     assert settings.candidate_urls == ["http://candidate:8000"]
+    assert settings.pinned_urls == ["http://pinned:8000"]
     assert settings.generator_urls == ["http://generator:8000"]
     assert settings.generator_model == "owner/name"
     # What was downloaded is served, by the name that the loop asks for.

@@ -19,8 +19,19 @@ Labels = Mapping[str, str]
 
 OUR_IMAGE = "judgesmith"
 _WORKLOADS = {"Deployment", "StatefulSet", "Job"}
-# In the overlay `engines` only.
-EXTRA = {"candidate", "generator", "generator-model"}
+EXTRA = {"candidate", "pinned", "generator", "generator-model"}
+# What is rendered, with what it has beside the processes that are always there.
+OVERLAYS: dict[str, set[str]] = {"base": set(), "overlays/gpu": set(), "overlays/engines": EXTRA}
+CALLERS = {"gateway", "worker-stages", "worker-gather"}
+# Who may reach what, at which port. Engines ask the database at their start which version is the champion.
+REACHED_BY = {
+    "backend": (8000, CALLERS),
+    "postgres": (5432, CALLERS | {"setup", "backend", "candidate", "pinned"}),
+    "valkey": (6379, CALLERS | {"setup"}),
+    "candidate": (8000, CALLERS),
+    "pinned": (8000, CALLERS),
+    "generator": (8000, {"worker-stages", "worker-gather"}),
+}
 
 
 def _render(folder: Path) -> list[Resource]:
@@ -30,7 +41,7 @@ def _render(folder: Path) -> list[Resource]:
     return list(yaml.safe_load_all(run.stdout))
 
 
-@pytest.fixture(scope="module", params=["base", "overlays/gpu", "overlays/engines"])
+@pytest.fixture(scope="module", params=list(OVERLAYS))
 def resources(request: pytest.FixtureRequest, root: Path) -> list[Resource]:
     return _render(root / "k8s" / request.param)
 
@@ -315,14 +326,15 @@ def test_more_engines_are_asked_by_their_names(
 ) -> None:
     resources = _render(root / "k8s" / "overlays" / "engines")
     (configmap,) = _of_kind(resources, "ConfigMap")
-    candidate = _named(resources, "StatefulSet", "candidate")
+    own = {name: _named(resources, "StatefulSet", name) for name in ("candidate", "pinned")}
     generator = _named(resources, "Deployment", "generator")
 
     settings = check_settings(configmap["data"])
 
-    assert settings.candidate_urls == [
-        f"http://candidate-{n}.candidate:8000" for n in range(candidate["spec"]["replicas"])
-    ]
+    assert {"candidate": settings.candidate_urls, "pinned": settings.pinned_urls} == {
+        name: [f"http://{name}-{n}.{name}:8000" for n in range(engines["spec"]["replicas"])]
+        for name, engines in own.items()
+    }
     assert settings.generator_urls == ["http://generator:8000"]
     assert settings.generator_model
     (container,) = generator["spec"]["template"]["spec"]["containers"]
@@ -338,6 +350,7 @@ def test_kubernetes_and_compose_run_the_same_commands(root: Path, ours: dict[str
         "worker-stages/worker": "worker-stages",
         "worker-gather/worker": "worker-gather",
         "candidate/candidate": "candidate",
+        "pinned/pinned": "pinned",
         "generator/generator": "generator",
         "generator-model/download": "generator-model",
     }
@@ -409,24 +422,22 @@ def test_by_default_nothing_talks(resources: list[Resource]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "port", "allowed"),
+    ("resources", "target"),
     [
-        ("backend", 8000, {"gateway", "worker-stages", "worker-gather"}),
-        ("postgres", 5432, {"gateway", "worker-stages", "worker-gather", "backend", "setup"}),
-        ("valkey", 6379, {"gateway", "worker-stages", "worker-gather", "setup"}),
-        ("candidate", 8000, {"gateway", "worker-stages", "worker-gather"}),
-        ("generator", 8000, {"worker-stages", "worker-gather"}),
+        (overlay, target)
+        for overlay, extra in OVERLAYS.items()
+        for target in REACHED_BY
+        if target not in EXTRA - extra
     ],
+    indirect=["resources"],
 )
-def test_only_these_reach(
-    target: str, port: int, allowed: set[str], resources: list[Resource], pods: dict[str, Resource]
+def test_it_is_reached_by_those_alone_that_need_it(
+    target: str, resources: list[Resource], pods: dict[str, Resource]
 ) -> None:
-    if target not in pods:
-        pytest.skip(f"{target} is not in this overlay")
     policies = _of_kind(resources, "NetworkPolicy")
     labels = {name: pod["metadata"]["labels"] for name, pod in pods.items()}
-    # It asks at its start which version is the champion.
-    allowed = allowed | ({"candidate"} & pods.keys() if target == "postgres" else set())
+    port, callers = REACHED_BY[target]
+    allowed = callers & pods.keys()
 
     admitted = {
         name

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from judge import batches, keys
-from judge.batches import Lease, Line, Result, Submission
+from judge.batch_lines import Line, Result
+from judge.batches import Lease, Submission
 from judge.errors import Fault, Fenced, InvalidInput
 from judge.keys import Principal
 from judge.tables import BatchLineRow, BatchRow, DecisionRow

@@ -179,6 +179,21 @@ def test_with_an_engine_of_its_own_a_pinned_version_outlives_promotions(engine):
     assert free["rewards"] != expected
 
 
+def test_a_run_that_was_pinned_a_moment_before_a_swap_is_answered_by_the_engine(engine, monkeypatch):
+    world, script = engine()
+    first, second, _ = world.versions
+    # The engine serves it already, so the swap may go on before the gateway has looked.
+    script.label, script.weights = first, world.store.path(first)
+    monkeypatch.setattr("service.pinned._POLL_S", 3600)
+    time.sleep(1.5)
+    world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
+    promote(world, second).raise_for_status()
+
+    answer = ask(world)
+
+    assert (answer.status_code, answer.json().get("model_version")) == (200, first)
+
+
 def test_a_pinned_engine_that_came_back_empty_is_loaded_again_before_it_answers(engine):
     world, script = engine()
     first, second, _ = world.versions

@@ -53,7 +53,7 @@ def test_help_comes_at_once():
     assert shown.returncode == 0
     for command in (
         "up", "ingest", "iterate", "status", "judge", "keys", "anchors", "promote", "rollback",
-        "card", "shadow", "approve", "reject",
+        "card", "shadow", "approve", "reject", "pins",
     ):  # fmt: skip
         assert command in shown.stdout
     assert "numpy" not in run_imports()
@@ -236,6 +236,40 @@ def test_a_candidate_is_looked_at_and_decided_on():
     assert ("POST", "/admin/iterations/7/approve", b"") in asked
     assert asked[-1][:2] == ("POST", "/admin/iterations/3/reject")
     assert json.loads(asked[-1][2]) == {"reason": "slow"}
+
+
+def test_a_swap_past_a_pin_is_forced_or_the_pin_is_released():
+    asked = []
+    pin = {
+        "tenant": "shop", "name": "run-7", "version": "0123456789abcdef", "served": True, "created_by": "ppo",
+        "ttl_s": 3600, "created_at": "2026-03-01T03:00:00Z", "expires_at": "2026-03-01T04:00:00Z",
+    }  # fmt: skip
+
+    def answer(request: Request, body: bytes) -> Response:
+        asked.append((request.method, request.url.path))
+        if request.method == "GET":
+            return JSONResponse([pin])
+        if request.method == "DELETE":
+            return Response(status_code=204)
+        if request.query_params["force"] != "true":
+            return JSONResponse({"title": "Pinned", "detail": "'run-7' of shop holds it"}, 409)
+        return JSONResponse({"champion": "fedcba9876543210", "previous": None})
+
+    with gateway(answer) as url:
+        held = [run(*words, "--url", url) for words in (("promote", "fedcba9876543210"), ("rollback",))]
+        assert "champion fed" in run("promote", "fedcba9876543210", "--force", "--url", url).stdout
+        assert "champion fed" in run("rollback", "--force", "--url", url).stdout
+        listed = run("pins", "--url", url).stdout
+        assert run("pins", "release", "shop", "run-7", "--url", url).returncode == 0
+        released = run("pins", "--url", url, "release", "shop", "run-7").stdout
+
+    assert [(one.returncode, one.stderr) for one in held] == [
+        (1, "judgesmith: Pinned: 'run-7' of shop holds it\n")
+    ] * 2
+    assert "0123456789abcdef" in listed
+    assert "(ran out)" in listed
+    assert released == "pin run-7 of shop is released\n"
+    assert asked[-2:] == [("DELETE", "/admin/pins/shop/run-7")] * 2
 
 
 def test_keys_are_made_listed_and_revoked_in_the_database(sessions, postgres_url):  # noqa: F811

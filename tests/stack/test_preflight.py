@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from stack import preflight
+from stack.backend import CANDIDATE, PINNED
 from stack.errors import StackError
 
 
@@ -35,13 +36,18 @@ def test_a_full_disk_is_refused(tmp_path):
     preflight.require_disk(tmp_path, free_gb=3.1)
 
 
-def test_a_second_engine_needs_memory_for_its_weights(tmp_path):
+@pytest.mark.parametrize(("extra", "name"), [(CANDIDATE, "candidate"), (PINNED, "pinned")])
+def test_one_more_engine_needs_memory_for_its_weights(tmp_path, extra, name):
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(2_000_000_000)
 
-    with pytest.raises(StackError, match=r"4\.9 GB of memory is left, 5\.0 GB is needed"):
-        preflight.require_memory_for_engine(tmp_path, 4.9)
-    preflight.require_memory_for_engine(tmp_path, 5.1)
+    told = (
+        rf"4\.9 GB of memory is left, 5\.0 GB is needed .*leave out --{name}-engine, "
+        rf"or set JUDGESMITH_{name.upper()}_URLS"
+    )
+    with pytest.raises(StackError, match=told):
+        preflight.require_memory_for_engine(tmp_path, extra, 4.9)
+    preflight.require_memory_for_engine(tmp_path, extra, 5.1)
 
 
 def test_little_memory_is_a_warning_and_less_a_refusal():

@@ -1,6 +1,7 @@
 """Answers as text."""
 
 import io
+from datetime import UTC, datetime
 
 from rich.console import Console
 
@@ -128,6 +129,21 @@ def test_iterations_without_a_gate_yet_have_an_empty_cell():
 
     assert "running" in text
     assert "None" not in text
+
+
+def test_a_pin_that_ran_out_is_told_from_one_that_holds():
+    pin = {"tenant": "shop", "version": "0123456789abcdef", "created_by": "ppo"}
+    rows = [
+        {**pin, "name": f"run-{hour}", "served": hour == 4, "created_at": "2026-11-22T01:00:00Z",
+         "expires_at": f"2026-11-22T{hour:02}:30:00Z"}
+        for hour in (4, 3)
+    ]  # fmt: skip
+
+    lines = drawn(show.pins(rows, datetime(2026, 11, 22, 4, tzinfo=UTC))).splitlines()
+
+    held, lapsed = (" ".join(line.split()) for line in lines[-2:])
+    assert held == "shop run-4 0123456789abcdef yes ppo 2026-11-22 01:00 2026-11-22 04:30"
+    assert lapsed.endswith("no ppo 2026-11-22 01:00 2026-11-22 03:30 (ran out)")
 
 
 def test_a_trial_is_told_with_what_turned_and_why_it_ended():

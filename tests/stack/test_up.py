@@ -21,6 +21,7 @@ from stack.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401
 from tests.scripted_vllm import scripted
 from tests.servers import new_home
+from tests.stack.test_main import run
 from tests.versions import register
 
 
@@ -168,14 +169,15 @@ def test_a_schema_that_cannot_be_migrated_is_one_line(variables, sessions, state
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-def test_an_engine_for_candidates_that_is_there_is_used_by_gateway_and_workers(variables):
+def test_engines_for_candidates_and_pins_that_are_there_are_used_by_gateway_and_workers(variables):
     variables["JUDGESMITH_CANDIDATE_URLS"] = variables["JUDGESMITH_BACKEND_URLS"]
+    variables["JUDGESMITH_PINNED_URLS"] = variables["JUDGESMITH_BACKEND_URLS"]
 
-    terminal = Terminal(variables, "--no-teach", "--candidate-engine")
+    terminal = Terminal(variables, "--no-teach", "--candidate-engine", "--pinned-engine")
     try:
         terminal.wait_for("Ctrl-C stops everything")
         told = [
-            process.environ().get("JUDGESMITH_CANDIDATE_URLS")
+            [process.environ().get(f"JUDGESMITH_{name}_URLS") for name in ("CANDIDATE", "PINNED")]
             for process in psutil.Process(terminal.process.pid).children()
             if {"service", "workers.main"} & set(process.cmdline())
         ]
@@ -183,7 +185,66 @@ def test_an_engine_for_candidates_that_is_there_is_used_by_gateway_and_workers(v
         terminal.process.send_signal(signal.SIGTERM)
 
     assert terminal.ends() == 0
-    assert told == [variables["JUDGESMITH_CANDIDATE_URLS"]] * 3
+    assert told == [[variables["JUDGESMITH_BACKEND_URLS"]] * 2] * 3
+
+
+# In place of vLLM: found under its name, and answering as the scripted server does.
+STAND_IN = """
+import argparse
+import signal
+from pathlib import Path
+
+from tests.scripted_vllm import scripted
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--model", type=Path)
+parser.add_argument("--port", type=int)
+options, _ = parser.parse_known_args()
+with scripted(options.model).serve(options.port):
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """A folder for PYTHONPATH."""
+    launchers = tmp_path / "engine" / "vllm" / "entrypoints" / "launchers" / "api_server"
+    launchers.mkdir(parents=True)
+    (tmp_path / "engine" / "vllm" / "__init__.py").touch()
+    (launchers / "entry.py").write_text(STAND_IN)
+    return str(tmp_path / "engine")
+
+
+def test_an_engine_for_pins_is_started_and_promotions_go_on_beside_a_pin(
+    variables,
+    sessions,  # noqa: F811
+    stand_in,
+    tmp_path,
+):
+    second = register(sessions, VersionStore(Path(variables["JUDGESMITH_HOME"]) / "models"), tmp_path, 1)
+    gateway = f"http://127.0.0.1:{variables['JUDGESMITH_PORT']}"
+    http = httpx.Client(base_url=gateway, timeout=60)
+
+    terminal = Terminal({**variables, "PYTHONPATH": stand_in}, "--no-teach", "--pinned-engine")
+    try:
+        terminal.wait_for("Ctrl-C stops everything")
+        pin = http.post("/reward/pins", json={"name": "run-7"}).json()
+        promoted = run("promote", second, "--url", gateway)
+        deadline = time.monotonic() + 30
+        while not http.get("/reward/pins/run-7").json()["served"]:
+            assert time.monotonic() < deadline, "the pinned version is not served"
+            time.sleep(0.1)
+        item = {"instruction": "Name a color.", "response": "Blue."}
+        rewards = [http.post("/reward", json={"items": [item], **by}).json() for by in ({"pin": "run-7"}, {})]
+        listed = run("pins", "--url", gateway).stdout
+    finally:
+        terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.ends() == 0
+    assert "model server for pinned versions (vLLM)" in terminal.told
+    assert promoted.stdout == f"champion {second}, previous {pin['version']}\n", promoted.stderr
+    assert [one["model_version"] for one in rewards] == [pin["version"], second]
+    assert pin["version"] in listed
 
 
 def test_without_keys_it_listens_on_loopback_only(variables):

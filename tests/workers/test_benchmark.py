@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import func, select, update
 
-from judge import evaluations, queue, report
+from judge import evaluation_items, evaluations, queue, report
 from judge.benchmarks.items import Item
 from judge.comparison import Instruction
 from judge.errors import Conflict, InvalidInput, NotFound
@@ -45,7 +45,7 @@ def row(loop, run):
 
 def answers(loop, run):
     with loop.sessions() as session:
-        return evaluations.answers(session, run)
+        return evaluation_items.answers(session, run)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from judge.guide import Scale
 from judge.rewards import Against, Form, RewardItem
 from judge.transcripts import clean
-from service.schemas import JudgedBy, ScaleItem, Strict, Text, UsageAnswer, WithInstruction
+from service.schemas.base import JudgedBy, ScaleItem, Strict, Text, UsageAnswer, WithInstruction
 
 MOST_ITEMS = 10_000
 PinName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from judge.batches import Status, eta_seconds
 from judge.tables import BatchRow
-from service.schemas import Strict, Text
+from service.schemas.base import Strict, Text
 
 Metadata = Annotated[
     dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)

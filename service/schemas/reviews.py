@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas import Strict
+from service.schemas.base import Strict
 
 Interval = list[float]
 Items = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from judge.ranker import Item
-from service.schemas import Guided, Strict, Text, Traced, WithInstruction
+from service.schemas.base import Guided, Strict, Text, Traced, WithInstruction
 
 MethodName = Literal["pointwise", "tournament"]
 SystemName = Annotated[str, StringConstraints(pattern=r"^[^\x00]*\S[^\x00]*$", max_length=100)]

@@ -1,12 +1,42 @@
-"""The shapes of what is told and asked about the pool of instructions."""
+"""The shapes of `/instructions`: what comes into the pool, is in it, and leaves it."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from judge.comparison import Instruction
-from service.schemas import ChatMessage, InstructionsAnswer, Strict, Text
+from service.schemas.base import ChatMessage, Strict, Text, WithInstruction
+
+
+class InstructionItem(WithInstruction):
+    """An unlabeled instruction."""
+
+    source: str = Field("api", max_length=200)
+    language: str | None = Field(None, max_length=20)
+
+
+class InstructionsRequest(Strict):
+    """Instructions to bring in."""
+
+    instructions: list[InstructionItem] = Field(max_length=5000)
+
+
+class Rejected(BaseModel):
+    """An instruction that was not taken, and why."""
+
+    index: int
+    reason: str
+
+
+class InstructionsAnswer(BaseModel):
+    """What became of the instructions."""
+
+    accepted: int
+    duplicates: int
+    near_duplicates: int = 0
+    quarantined: list[Rejected] = Field(default_factory=list)
+    rejected: list[Rejected]
 
 
 class TracesAnswer(InstructionsAnswer):
@@ -70,66 +100,3 @@ class ForgetAnswer(BaseModel):
     pairs: int
     iterations: list[int]
     versions: list[str]
-
-
-class Quarantined(BaseModel):
-    """An instruction that is kept apart."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: int
-    kind: str
-    reason: str
-    tenant: str
-    source: str
-    language: str | None
-    created_at: datetime
-    quarantined_at: datetime
-    messages: list[dict[str, Any]]
-
-
-class QuarantineAnswer(BaseModel):
-    """A page of the quarantine, oldest first, and how many there are of each kind."""
-
-    counts: dict[str, int]
-    quarantined: list[Quarantined]
-
-
-class QuarantineRequest(Strict):
-    """Which of them: by id, or all of a kind."""
-
-    ids: list[int] = Field(default_factory=list, max_length=10_000)
-    kind: Literal["contaminated", "flood", "planted"] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if bool(self.ids) == (self.kind is not None):
-            raise ValueError("give either `ids` or `kind`")
-        return self
-
-
-class Count(BaseModel):
-    """How many it was done to."""
-
-    count: int
-
-
-class TenantTerms(Strict):
-    """What a tenant has agreed to; null leaves a value to the processes' settings, 0 means without limit."""
-
-    capture: bool
-    daily_instructions: int | None = Field(None, ge=0)
-    retention_days: int | None = Field(None, ge=0)
-
-
-class Tenant(TenantTerms):
-    """A tenant with terms of its own."""
-
-    name: str
-
-
-class ProtectedSet(BaseModel):
-    """Texts that are never trained on: an anchor set (it begins with `anchors `) or a benchmark."""
-
-    name: str
-    items: int
