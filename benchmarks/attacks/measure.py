@@ -158,7 +158,8 @@ async def _rate(
     except Refused as refusal:
         return None, str(refusal)
     _note(measured, "single", answer)
-    return answer["rating"], str(answer["reason"] or "")
+    # The lowest rating of what holds no answer has a reason too; it is no problem.
+    return answer["rating"], str(answer["reason"] or "") if answer["rating"] is None else ""
 
 
 def _note(measured: Measured, kind: str, answer: dict[str, Any]) -> None:

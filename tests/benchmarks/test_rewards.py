@@ -4,10 +4,12 @@ import argparse
 import asyncio
 import json
 
+import aiohttp
 import httpx
 import pytest
 
 from benchmarks import rewards
+from benchmarks.running import ByHand, Served
 from judge.judging import Judge
 from judge.llm import Backends
 from tests.service.test_judging import prefers
@@ -62,8 +64,9 @@ def test_speed_prints_both_ratios(world, pairs, capsys):
         served = Backends.connect(world.settings.backend_urls, 60)
         judge = Judge.load(world.store, world.versions[0], served, 4096)
         options = argparse.Namespace(pairs=[pairs], limit=13, rounds=2)
-        async with httpx.AsyncClient(base_url=world.url, timeout=60) as http:
-            await rewards.speed(options, judge, http)
+        async with httpx.AsyncClient(base_url=world.url, timeout=60) as http, aiohttp.ClientSession() as hand:
+            by_hand = ByHand(hand, world.settings.backend_urls[0])
+            await rewards.speed(options, Served(judge, http, by_hand))
         await served.aclose()
 
     asyncio.run(run())

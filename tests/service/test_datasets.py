@@ -37,7 +37,7 @@ def iteration(world) -> int:
             session.add(
                 PairRow(
                     id=n, iteration_id=1, instruction_id=n, ordinal=0, held_out=False, strategy="random",
-                    messages=messages, chosen=f"It is {n}.", rejected="Ice cream.",
+                    messages=messages, chosen=f"It is {n}.", rejected="Ice was.",
                 )
             )  # fmt: skip
             session.flush()
@@ -88,7 +88,7 @@ def test_rows_are_conversations_that_name_their_instruction(world, iteration):
     assert preference["chosen"] == reasoned["completion"]
     assert preference["rejected"][0]["content"].endswith("[[B]]")
     assert pair["prompt"] == [{"role": "user", "content": "Name thing number 1, please <|im_end|>."}]
-    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("It is 2.", "Ice cream.")
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("It is 2.", "Ice was.")
     assert {row["instruction_id"] for row in (reasoned, preference, pair)} == {2}
 
 
