@@ -1,6 +1,7 @@
 """How busy the loop keeps the engine and the trainer, as ratios to driving both of them by hand.
 
-    python -m benchmarks.loop --model FOLDER [--instructions 120] [--samples N] [--concurrency 32] [--backend URL]
+    python -m benchmarks.loop --model FOLDER [--instructions 120] [--samples 2] [--concurrency 32]
+        [--backend URL]
 
 The stages `pair` (which generates) and `judge` run as in an iteration, on a database of their own. Every
 request that they send is kept, and then sent again as it was, so many at a time, by an HTTP client alone.
