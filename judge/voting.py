@@ -167,13 +167,14 @@ def stopped(votes: Sequence[Vote], stopping: Stopping) -> Sequence[Vote]:
     return votes[:count]
 
 
-def p_even(votes: Sequence[Vote]) -> float:
+def p_even(votes: Sequence[Vote], prior: float = 1.0) -> float:
     """P(the two orders' rates of votes for A have a mean within `EVEN` of one half | votes).
 
-    Each order has a rate of its own under a uniform prior, so votes that follow the order soon show that
-    they cancel out, which a single rate for both would never do. A tie counts half for either side.
+    Each order has a rate of its own under a beta prior (1 is the uniform one, 0.5 Jeffreys'), so votes that
+    follow the order soon show that they cancel out, which a single rate for both would never do. A tie counts
+    half for either side.
     """
-    (x_a, x_b), (y_a, y_b) = (_posterior(votes, first) for first in ("a", "b"))
+    (x_a, x_b), (y_a, y_b) = (_posterior(votes, first, prior) for first in ("a", "b"))
     edges = np.linspace(0, 1, _CELLS + 1)
     middles = (edges[1:] + edges[:-1]) / 2
     low, high = (np.clip(1 - middles + 2 * sign * EVEN, 0, 1) for sign in (-1, 1))
@@ -181,10 +182,10 @@ def p_even(votes: Sequence[Vote]) -> float:
     return float((np.diff(betainc(x_a, x_b, edges)) * within).sum())
 
 
-def _posterior(votes: Sequence[Vote], first: str) -> tuple[float, float]:
+def _posterior(votes: Sequence[Vote], first: str, prior: float) -> tuple[float, float]:
     """The beta distribution of one order's rate of votes for A."""
     counts = Counter(vote.verdict for vote in votes if vote.first == first)
-    return counts["a"] + counts["tie"] / 2 + 1, counts["b"] + counts["tie"] / 2 + 1
+    return counts["a"] + counts["tie"] / 2 + prior, counts["b"] + counts["tie"] / 2 + prior
 
 
 def majority(votes: Sequence[Vote], *, allow_tie: bool) -> tuple[Verdict, str | None]:
