@@ -1,6 +1,6 @@
 """What the backend does on this machine: its start, generation, label reads, a reload.
 
-    python benchmarks/backend.py MODEL_FOLDER
+    python -m benchmarks.backend MODEL_FOLDER
 
 Starts a vLLM of its own on a free port and stops it at the end. Each figure is printed twice; the first
 round warms up.

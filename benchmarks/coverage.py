@@ -1,6 +1,6 @@
 """How often the interval of two judges' difference holds the truth, which is known here.
 
-    python benchmarks/coverage.py
+    python -m benchmarks.coverage
 
 Needs no model: two judges that are right 70% and 73% of the time, on the same items, 1,000 times over. What
 is hard is hard for both, and for all items of an instruction.

@@ -1,6 +1,6 @@
 """Model versions over many sets of pairs, in direct and in reasoning mode: one table, one report.
 
-    python benchmarks/evaluation.py FOLDER --home HOME --versions SEED TAUGHT [--out evaluation.html]
+    python -m benchmarks.evaluation FOLDER --home HOME --versions SEED TAUGHT [--out evaluation.html]
 
 FOLDER holds sets of labeled pairs, `pairs_*.jsonl`, and HOME/models the versions: `judgesmith status` names
 them. A vLLM of its own is started, or give one that serves nobody with --engine. Every answer is kept beside

@@ -1,6 +1,6 @@
 """How long a new user waits for the first judgment: `make run` in a fresh clone, from an empty folder.
 
-    python benchmarks/first_start.py [--lesson]
+    python -m benchmarks.first_start [--lesson]
 
 Clones the commit that is checked out into a temporary folder, with a home of its own; packages come from
 wherever pip finds them. Prints what `make run` prints, and the seconds up to the first judgment. With

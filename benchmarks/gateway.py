@@ -1,6 +1,6 @@
 """How many decisions one gateway process makes where the backend costs nothing.
 
-    python benchmarks/gateway.py [--vllm-judge PYTHON]
+    python -m benchmarks.gateway [--vllm-judge PYTHON]
 
 Starts the stack (`judgesmith up`: Postgres, Valkey, gateway, workers) before a scripted backend, and asks
 for direct pairwise decisions in both orders, each of other texts, so that no cache answers. Then the same

@@ -1,6 +1,6 @@
 """One iteration on a running Judgesmith, and what came of it, as Markdown tables.
 
-    python benchmarks/iteration.py --instructions real.jsonl --anchors autoj=pairs.jsonl --profile full
+    python -m benchmarks.iteration --instructions real.jsonl --anchors autoj=pairs.jsonl --profile full
 
 The gateway is at `JUDGESMITH_GATEWAY_URL` (default http://127.0.0.1:8080), the key in `JUDGESMITH_KEY`.
 With `--show N` nothing is started: the tables of iteration N are printed again.

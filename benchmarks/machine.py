@@ -1,6 +1,6 @@
 """What the machine itself adds to a tail: late wake-ups of each core, and syncs of the disk.
 
-    python benchmarks/machine.py [FOLDER]
+    python -m benchmarks.machine [FOLDER]
 
 FOLDER is on the disk that is asked; default: the temporary folder.
 """

@@ -1,6 +1,6 @@
 """How well scenarios are predicted, on labeled instructions.
 
-    python benchmarks/scenarios.py FILE.jsonl [--save FOLDER] [--model FOLDER]
+    python -m benchmarks.scenarios FILE.jsonl [--save FOLDER] [--model FOLDER]
 
 Each line has `messages` and `scenario`; lines without a scenario are skipped. A quarter of each scenario's
 lines is held out, always the same ones. `--save` keeps the classifier that was fitted on the others and on

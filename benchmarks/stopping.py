@@ -1,6 +1,6 @@
 """What stopping confident votes early saves, and what it makes of the verdict, for judges of known rates.
 
-    python benchmarks/stopping.py [--rules]
+    python -m benchmarks.stopping [--rules]
 
 A judge votes for A at one rate with A shown first and at another with it shown last; sixteen votes an order.
 `--rules` adds the rules that were tried and not taken: Jeffreys' prior in `judge.voting.p_even`, and with it

@@ -57,18 +57,15 @@ async def answer(judge: Judge, item: Item, how: How) -> Judged:
 async def _compare(judge: Judge, item: Item, how: How) -> Judged:
     decision = await decide(judge, item.comparison, how.mode, how.options)
     first, last = decision.orders
-    probability = decision.probability_a
-    finite = probability is None or math.isfinite(probability)
     return Judged(
         item.id,
         verdicts=(first.verdict, last.verdict),
         verdict=decision.verdict,
-        # What is not finite cannot be stored.
-        probability_a=probability if finite else None,
+        probability_a=decision.probability_a,
         prompt_tokens=decision.usage.prompt_tokens,
         completion_tokens=decision.usage.completion_tokens,
         truncated=decision.truncated,
-        reason=decision.reason if finite else NOT_FINITE,
+        reason=decision.reason,
         rationale=decision.rationale,
     )
 
