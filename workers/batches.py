@@ -25,12 +25,13 @@ async def in_portions(
     `store` runs in a thread beside the work, about every `every_s` seconds and once at the end, never twice
     at a time; it also reports progress. While the database is away it is called again with the same results,
     which it must not store twice. What it raises (a lost lease, a cancellation) ends everything, as does
-    what `work` raises.
+    what `work` raises, once what was finished by then is stored.
     """
     waiting = list(reversed(items))
     running: set[asyncio.Task[Result]] = set()
     finished: list[Result] = []
     storing: asyncio.Future[None] | None = None
+    failures: list[BaseException] = []
     last = time.monotonic()
     try:
         while waiting or running:
@@ -38,10 +39,10 @@ async def in_portions(
                 running.add(asyncio.ensure_future(work(waiting.pop())))
             done, running = await asyncio.wait(running, timeout=every_s, return_when=asyncio.FIRST_COMPLETED)
             results = await asyncio.gather(*done, return_exceptions=True)
+            finished += [result for result in results if not isinstance(result, BaseException)]
             failures = [result for result in results if isinstance(result, BaseException)]
             if failures:
-                raise failures[0]
-            finished += [task.result() for task in done]
+                break
             if storing is not None and storing.done():
                 storing.result()
                 storing = None
@@ -52,6 +53,8 @@ async def in_portions(
         if storing is not None:
             await storing
         await asyncio.to_thread(outlasting, partial(store, finished))
+        if failures:
+            raise failures[0]
     finally:
         for task in running:
             task.cancel()
