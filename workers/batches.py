@@ -23,9 +23,10 @@ async def in_portions(
     """Do `work` for each item, `concurrency` at a time; give finished results to `store` as time passes.
 
     `store` runs in a thread beside the work, about every `every_s` seconds and once at the end, never twice
-    at a time; it also reports progress. While the database is away it is called again with the same results,
-    which it must not store twice. What it raises (a lost lease, a cancellation) ends everything, as does
-    what `work` raises, once what was finished by then is stored.
+    at a time; with 0, nothing goes on before all is stored. It also reports progress. While the database is
+    away it is called again with the same results, which it must not store twice. What it raises (a lost
+    lease, a cancellation) ends everything, as does what `work` raises, once what was finished by then is
+    stored.
     """
     waiting = list(reversed(items))
     running: set[asyncio.Task[Result]] = set()
@@ -50,6 +51,8 @@ async def in_portions(
                 last = time.monotonic()
                 storing = asyncio.ensure_future(asyncio.to_thread(outlasting, partial(store, finished)))
                 finished = []
+                if not every_s:
+                    await storing
         if storing is not None:
             await storing
         await asyncio.to_thread(outlasting, partial(store, finished))
