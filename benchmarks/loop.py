@@ -28,8 +28,8 @@ from benchmarks import own_loop, sft
 from judge import iterations
 from judge.database import Sessions
 from judge.examples import Example
-from judge.judging import Judge
-from judge.llm import VLLM, Backends
+from judge.llm import VLLM
+from judge.planning import judge_of
 from judge.profiles import IterationSettings, iteration_settings
 from judge.tables import JudgmentRow, PairRow
 from judge.versions import VersionStore
@@ -173,14 +173,7 @@ def examples(
     sessions: Sessions, models: VersionStore, version: str, settings: IterationSettings, count: int
 ) -> list[dict[str, list[int]]]:
     """Rows of the reasoned lesson: judgments that were sampled, right or wrong, which costs the same."""
-    judge = Judge.load(
-        models,
-        version,
-        Backends([]),
-        4096,
-        reasoning_tokens=settings.reasoning_tokens,
-        field_tokens=settings.field_tokens,
-    )
+    judge = judge_of(models, version, 4096, settings)
     query = (
         select(PairRow, JudgmentRow)
         .join(JudgmentRow, JudgmentRow.pair_id == PairRow.id)

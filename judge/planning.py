@@ -40,12 +40,18 @@ def plan(
     return Plan(chosen, settings)
 
 
-def judge_of(store: VersionStore, version: str, max_model_len: int, settings: IterationSettings) -> Judge:
-    """A version as an iteration has it judge, for its prompts alone: there is no backend behind it."""
+def judge_of(
+    store: VersionStore,
+    version: str,
+    max_model_len: int,
+    settings: IterationSettings,
+    backends: Backends | None = None,
+) -> Judge:
+    """A version as an iteration has it judge; without backends, for its prompts alone."""
     return Judge.load(
         store,
         version,
-        Backends([]),
+        backends or Backends([]),
         max_model_len,
         reasoning_tokens=settings.reasoning_tokens,
         field_tokens=settings.field_tokens,

@@ -22,9 +22,10 @@ from judge import queue
 from judge.comparison import Comparison, Side
 from judge.errors import Conflict, VersionChanged
 from judge.funnel import Step
-from judge.judging import SIDES, Judge
+from judge.judging import SIDES
 from judge.llm import Backends, Sampling
 from judge.patience import patiently
+from judge.planning import judge_of
 from judge.tables import JudgmentRow, PairRow
 from judge.voting import Vote
 from workers.batches import in_portions
@@ -83,7 +84,12 @@ async def judge_pairs(stage: Stage, number: int) -> None:
     """Sample every judgment that the database does not have yet, as the `number`-th of the workers."""
     backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
     # A judge for each server, so that a pair stays with one of them.
-    judges = [_judge(stage, Backends([server])) for server in backends.servers]
+    judges = [
+        judge_of(
+            stage.store, stage.judged_by, stage.process.max_model_len, stage.settings, Backends([server])
+        )
+        for server in backends.servers
+    ]
 
     async def work(task: Task) -> tuple[Task, Vote]:
         judge, sampling = judges[task.place % len(judges)], _sampling(stage, task)
@@ -157,17 +163,6 @@ def _judged(stage: Stage, session: Session) -> Sequence[PairRow]:
     return [
         rows[i] for i in sorted(rng.sample(range(len(rows)), min(stage.settings.judged_pairs, len(rows))))
     ]
-
-
-def _judge(stage: Stage, backends: Backends) -> Judge:
-    return Judge.load(
-        stage.store,
-        stage.judged_by,
-        backends,
-        stage.process.max_model_len,
-        reasoning_tokens=stage.settings.reasoning_tokens,
-        field_tokens=stage.settings.field_tokens,
-    )
 
 
 def _storing(stage: Stage, total: int) -> Callable[[list[tuple[Task, Vote]]], None]:

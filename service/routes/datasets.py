@@ -13,7 +13,7 @@ from judge.errors import Conflict
 from judge.examples import Examples, load_examples
 from judge.judging import Judge
 from judge.keys import Principal
-from judge.llm import Backends
+from judge.planning import judge_of
 from judge.profiles import IterationSettings
 from judge.tables import IterationRow
 from judge.versions import VersionStore
@@ -84,12 +84,5 @@ def _load(number: int, app: State) -> tuple[IterationRow, Judge, Examples]:
             raise Conflict(f"iteration {number} is {row.status} and has no training examples")
         settings = IterationSettings.model_validate(row.settings)
         examples = load_examples(session, number, settings)
-    judge = Judge.load(
-        VersionStore(app.settings.models_dir),
-        row.seed_version,
-        Backends([]),
-        app.settings.max_model_len,
-        reasoning_tokens=settings.reasoning_tokens,
-        field_tokens=settings.field_tokens,
-    )
-    return row, judge, examples
+    store = VersionStore(app.settings.models_dir)
+    return row, judge_of(store, row.seed_version, app.settings.max_model_len, settings), examples
