@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 
 from judge import iterations, queue
 from judge.iterations import Lease
+from judge.judging import Judge
 from judge.tables import JudgmentRow, StageRow
 from tests.scripted_vllm import scripted
 from workers import judge
@@ -59,7 +60,7 @@ def test_a_pair_stays_with_one_server(loop, second):
 
 def test_a_killed_stage_asks_only_for_the_missing_samples_and_ends_alike(loop, monkeypatch):
     number = ready(loop, concurrency=1)
-    whole = judge.Judge.vote
+    whole = Judge.vote
     calls = []
 
     async def dies(self, *arguments):
@@ -72,7 +73,7 @@ def test_a_killed_stage_asks_only_for_the_missing_samples_and_ends_alike(loop, m
         await in_portions(*arguments, **options, every_s=0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(judge.Judge, "vote", dies)
+        patch.setattr(Judge, "vote", dies)
         patch.setattr(judge, "in_portions", often)
         run_stage(number, "judge")
     stored = len(results(loop))
