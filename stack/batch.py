@@ -10,13 +10,13 @@ from urllib.parse import quote
 import typer
 
 from stack.caller import console, gateway
+from stack.options import Url
 
 if TYPE_CHECKING:
     from stack.gateway import Gateway
 
 Batch = dict[str, Any]
 app = typer.Typer(help="Many judgments at once, done in the background.", no_args_is_help=True)
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 Id = Annotated[str, typer.Argument(help="Id of a batch.")]
 OVER = ("completed", "cancelled", "expired", "failed")
 _EVERY_S = 1.0

@@ -2,19 +2,16 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from judge.errors import Fault, InvalidInput
 from stack.caller import gateway
-
-if TYPE_CHECKING:
-    from stack.gateway import Gateway
+from stack.iterate import number_of
+from stack.options import Url
 
 app = typer.Typer()
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 Iteration = Annotated[int | None, typer.Argument(help="Default: the last one.")]
 
 
@@ -34,7 +31,7 @@ def shadow(
     from stack.show import trial
 
     client = gateway(url)
-    answer = client.get(f"/admin/iterations/{_number(client, iteration)}/shadow")
+    answer = client.get(f"/admin/iterations/{number_of(client, iteration)}/shadow")
     print(json.dumps(answer, ensure_ascii=False, indent=1) if raw else "\n".join(trial(answer)))
 
 
@@ -42,7 +39,7 @@ def shadow(
 def approve(iteration: Iteration = None, url: Url = None) -> None:
     """Put the candidate that waits for approval into service."""
     client = gateway(url)
-    answer = client.post(f"/admin/iterations/{_number(client, iteration)}/approve")
+    answer = client.post(f"/admin/iterations/{number_of(client, iteration)}/approve")
     print(f"champion {answer['champion']}, previous {answer['previous']}")
 
 
@@ -54,15 +51,6 @@ def reject(
 ) -> None:
     """Refuse the candidate that waits for approval."""
     client = gateway(url)
-    number = _number(client, iteration)
+    number = number_of(client, iteration)
     answer = client.post(f"/admin/iterations/{number}/reject", {"reason": reason})
     print(f"iteration {number} is {answer['status']}")
-
-
-def _number(client: "Gateway", iteration: int | None) -> int:
-    if iteration is not None:
-        return iteration
-    latest = client.get("/admin/iterations", limit=1)["iterations"]
-    if not latest:
-        raise InvalidInput(Fault("iteration", "there is none yet"))
-    return int(latest[0]["id"])

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stack.caller import gateway
+from stack.options import Url
 
 if TYPE_CHECKING:
     from stack.gateway import Gateway
 
 PATH = "/admin/evaluations"
 OVER = ("done", "failed", "cancelled")
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 _EVERY_S = 1.0
 
 

@@ -10,8 +10,7 @@ import typer
 
 from stack.caller import gateway
 from stack.errors import StackError
-
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
+from stack.options import Url
 
 
 class Format(enum.StrEnum):

@@ -3,25 +3,21 @@
 Commands import what they need when they run, so that help and completion are quick.
 """
 
-import enum
 import json
 import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from judge.errors import Fault, InvalidInput, JudgesmithError
+from stack.anchors import app as anchors_app
 from stack.batch import app as batch_app
 from stack.caller import (
     console,
     database_url,
     gateway,
     load_settings,
-    parse_changes,
-    read_lines,
     read_text,
     require_extra,
 )
@@ -29,16 +25,16 @@ from stack.candidates import app as candidates_app
 from stack.errors import Problem
 from stack.evaluate import evaluate
 from stack.export import export
+from stack.iterate import app as iterate_app
 from stack.keys import app as keys_app
+from stack.options import Size, Url
 from stack.pins import app as pins_app
+from stack.pool import app as pool_app
 from stack.quarantine import app as quarantine_app
 from stack.review import app as review_app
 from stack.review import drift
 from stack.schedule import schedule
 from stack.tenants import app as tenants_app
-
-if TYPE_CHECKING:
-    from stack.gateway import Gateway
 
 app = typer.Typer(
     help="An LLM judge that teaches itself from the instructions it sees.",
@@ -46,11 +42,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-anchors_app = typer.Typer(help="Labeled pairs that models are measured on.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(anchors_app, name="anchors")
 app.add_typer(batch_app, name="batch")
 app.add_typer(candidates_app)
+app.add_typer(iterate_app)
+app.add_typer(pool_app)
 app.add_typer(pins_app, name="pins")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(review_app, name="review")
@@ -61,26 +58,7 @@ app.command("export")(export)
 app.command("schedule")(schedule)
 
 
-class Form(enum.StrEnum):
-    """The forms of a file of instructions, as a choice on the command line."""
-
-    auto = "auto"
-    plain = "plain"
-    openai = "openai"
-    otel = "otel"
-
-
-class Size(enum.StrEnum):
-    """The presets of an iteration, as a choice on the command line."""
-
-    smoke = "smoke"
-    small = "small"
-    full = "full"
-
-
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 Force = Annotated[bool, typer.Option("--force", help="Even if a trainer has pinned the one that serves.")]
-JsonLines = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One JSON object a line.")]
 
 
 def main() -> None:
@@ -168,137 +146,6 @@ def seed(
 
 
 @app.command()
-def ingest(
-    file: JsonLines,
-    form: Annotated[
-        Form, typer.Option("--format", help="What the lines are; auto looks at each.")
-    ] = Form.auto,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Send the rest of a file that has bad lines.")
-    ] = False,
-    url: Url = None,
-) -> None:
-    """Bring instructions in: lines {"messages": […]}, {"instruction": "…"} or {"prompt": "…"}.
-
-    Or production traces: logged requests to an OpenAI API, or OpenTelemetry GenAI spans (OTLP in JSON).
-    """
-    from rich.progress import Progress
-
-    from stack.ingest import parse, send
-
-    lines, faults, skipped = parse(read_lines(file), file.stem, form.value)
-    if faults and not skip_bad:
-        raise InvalidInput(*_in_file(file, faults))
-    with Progress(console=console(), disable=not sys.stdout.isatty()) as progress:
-        task = progress.add_task("sending", total=len(lines))
-        done = send(gateway(url), lines, lambda count: progress.advance(task, count))
-    print(f"{done.accepted} accepted, {done.duplicates} known already, {len(done.rejected)} rejected")
-    if done.near_duplicates or skipped:
-        print(f"{done.near_duplicates} nearly the same as known ones, {skipped} lines without an instruction")
-    for fault in _in_file(file, done.quarantined):
-        print(f"in quarantine: {fault.field}: {fault.reason}")
-    if faults or done.rejected:
-        raise InvalidInput(*_in_file(file, [*faults, *done.rejected]))
-
-
-def _in_file(file: Path, faults: Iterable[Fault]) -> list[Fault]:
-    return [Fault(f"{file.name} {fault.field}", fault.reason) for fault in faults]
-
-
-@app.command()
-def forget(
-    ids: Annotated[list[int] | None, typer.Argument(help="Ids of instructions.")] = None,
-    digest: Annotated[list[str] | None, typer.Option(help="Digest of an instruction; repeatable.")] = None,
-    text: Annotated[str | None, typer.Option(help="An instruction's words; @FILE reads a file.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="All that this tenant has brought in.")] = None,
-    url: Url = None,
-) -> None:
-    """Delete instructions with everything derived from them."""
-    given = {
-        "ids": ids,
-        "digests": digest,
-        "text": read_text(text) if text else None,
-        "tenant": tenant,
-    }
-    body = {name: value for name, value in given.items() if value}
-    if not body:
-        raise InvalidInput(Fault("ids", "give ids, --digest, --text or --tenant"))
-    done = gateway(url).post("/instructions/forget", body)
-    apart, derived = done["quarantined"], done["responses"] + done["pairs"]
-    print(f"{done['instructions'] + apart} instructions and {derived} responses and pairs are deleted")
-    for version in done["versions"]:
-        print(f"version {version} was trained with them: weights do not forget")
-
-
-@app.command()
-def protect(
-    name: Annotated[str, typer.Argument(help="Name of the benchmark: lower-case letters, digits, - and _.")],
-    file: JsonLines,
-    url: Url = None,
-) -> None:
-    """Keep a benchmark's items out of the pool; lines {"instruction": "…"}, in place of that name's."""
-    answer = gateway(url).put_jsonl(f"/admin/protected/{quote(name, safe='')}", file.read_bytes())
-    print(f"{answer['name']}: {answer['items']} items are protected")
-
-
-@app.command()
-def iterate(
-    profile: Annotated[
-        Size | None, typer.Option(help="Its size. Default: by the seed model's, paper from 7B on, else full.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of it; repeatable."),
-    ] = None,
-    times: Annotated[int, typer.Option(help="So many in a row, each judged by the last champion.")] = 1,
-    wait: Annotated[bool, typer.Option("--wait", help="Watch it until it is over.")] = False,
-    url: Url = None,
-) -> None:
-    """Start an iteration: gather, pair, judge, train, evaluate, and promote what is shown to be better."""
-    client = gateway(url)
-    body: dict[str, object] = {"settings": parse_changes(changes or [])}
-    body |= {"profile": profile.value} if profile else {}
-    answer = client.post("/admin/iterations", body | ({"times": times} if times > 1 else {}))
-    print(f"iteration {answer['id']} is {answer['status']}, profile {answer['profile']}")
-    if wait:
-        _watch(client, answer["id"])
-
-
-def _watch(client: "Gateway", iteration: int) -> None:
-    from stack.show import summary
-    from stack.watch import follow, following
-
-    current: int | None = iteration
-    while current is not None:
-        iteration = current
-        try:
-            state = follow(client, iteration, console())
-            print(*summary(state), sep="\n", flush=True)
-            current = following(client, state)
-        except KeyboardInterrupt:
-            print(f"iteration {iteration} goes on: see `judgesmith status`, `judgesmith cancel {iteration}`")
-            return
-    if state["status"] in ("failed", "cancelled"):
-        sys.exit(1)
-
-
-@app.command()
-def cancel(
-    iteration: Annotated[int | None, typer.Argument(help="Default: the one in progress.")] = None,
-    url: Url = None,
-) -> None:
-    """Ask an iteration to stop at its next step, and with it the rest of its campaign."""
-    client = gateway(url)
-    if iteration is None:
-        latest = client.get("/admin/iterations", limit=1)["iterations"]
-        if not latest:
-            raise InvalidInput(Fault("iteration", "there is none yet"))
-        iteration = latest[0]["id"]
-    answer = client.post(f"/admin/iterations/{iteration}/cancel")
-    print(f"iteration {iteration} is {answer['status']}")
-
-
-@app.command()
 def status(
     iteration: Annotated[
         int | None, typer.Argument(help="Show what one iteration came to, with its funnel.")
@@ -355,28 +202,6 @@ def judge(
         "/judge/pairwise", {**texts, "mode": mode} | ({"votes": votes} if votes else {})
     )
     print(json.dumps(answer, ensure_ascii=False, indent=1) if raw else "\n".join(decision(answer)))
-
-
-@anchors_app.command("add")
-def add_anchors(
-    name: Annotated[str, typer.Argument(help="Name of the set: lower-case letters, digits, - and _.")],
-    file: JsonLines,
-    url: Url = None,
-) -> None:
-    """Store a set in place of the one of that name.
-
-    Lines: {"instruction": "…", "response_a": "…", "response_b": "…", "label": "a", "b" or "tie"}.
-    """
-    answer = gateway(url).put_jsonl(f"/admin/anchors/{quote(name, safe='')}", file.read_bytes())
-    print(f"{answer['name']}: {answer['pairs']} pairs")
-
-
-@anchors_app.command("list")
-def list_anchors(url: Url = None) -> None:
-    """The sets and their sizes."""
-    from stack.show import anchors
-
-    console().print(anchors(gateway(url).get("/admin/anchors")))
 
 
 if __name__ == "__main__":

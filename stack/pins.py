@@ -7,9 +7,9 @@ from urllib.parse import quote
 import typer
 
 from stack.caller import console, gateway
+from stack.options import Url
 
 app = typer.Typer(help="Versions that running trainers hold; without a command, list them.")
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 PATH = "/admin/pins"
 
 

@@ -6,9 +6,9 @@ import typer
 
 from judge.errors import Fault, InvalidInput
 from stack.caller import console, gateway
+from stack.options import Url
 
 app = typer.Typer(help="Instructions kept apart, with the reasons.", no_args_is_help=True)
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 Ids = Annotated[list[int] | None, typer.Argument(help="Their ids: see `judgesmith quarantine list`.")]
 Kind = Annotated[str | None, typer.Option("--kind", help="All of a kind: contaminated, flood or planted.")]
 

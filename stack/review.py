@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from stack.caller import console, gateway
+from stack.options import Url
 
 app = typer.Typer(help="Pairs that people judge, in a browser at GATEWAY/review.", no_args_is_help=True)
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 Tenant = Annotated[str | None, typer.Option(help="Whose reviews. Default: those of the key's tenant.")]
 Source = Annotated[str | None, typer.Option(help="Only pairs from there: a file's name, or live.")]
 

@@ -8,8 +8,8 @@ import typer
 from judge.errors import Fault, InvalidInput
 from stack.caller import gateway, parse_changes
 from stack.errors import Problem
+from stack.options import Url
 
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 PATH = "/admin/schedule"
 
 

@@ -6,9 +6,9 @@ from urllib.parse import quote
 import typer
 
 from stack.caller import console, gateway
+from stack.options import Url
 
 app = typer.Typer(help="What each tenant has agreed to.", no_args_is_help=True)
-Url = Annotated[str | None, typer.Option("--url", help="Gateway. Default: the one running here.")]
 
 
 @app.command("list")

@@ -34,3 +34,4 @@ def serve(app: ASGIApp, *, lifespan: str = "on", port: int = 0) -> Iterator[str]
     finally:
         server.should_exit = True
         thread.join(15)
+        assert not thread.is_alive(), "the application does not stop"
