@@ -16,3 +16,4 @@ class Size(enum.StrEnum):
     smoke = "smoke"
     small = "small"
     full = "full"
+    paper = "paper"
