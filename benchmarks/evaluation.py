@@ -54,12 +54,11 @@ class Answers:
     """What was answered so far, in a file that is only ever appended to.
 
     A line has the digest of its item, so that an item that was changed under its id is asked about anew.
-    Lines of former runs, which have none, count for whatever bears the id.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[tuple[str, str], tuple[str | None, Judged]] = {}
+        self._known: dict[tuple[str, str], Judged] = {}
         text = path.read_text("utf-8") if path.exists() else ""
         # Cut off by a kill: the next line must not be written behind what is left of this one.
         self._torn = bool(text) and not text.endswith("\n")
@@ -68,12 +67,11 @@ class Answers:
                 row = json.loads(line)
             except ValueError:
                 continue
-            self._known[row["key"], row["item"]] = (row.get("digest"), Judged.from_json(row["judged"]))
+            self._known[row["key"], row["digest"]] = Judged.from_json(row["judged"])
 
     def of(self, key: str, item: Item) -> Judged | None:
         """The answer, if there is one."""
-        digest, judged = self._known.get((key, item.id), (None, None))
-        return judged if digest in (None, digest_of(item)) else None
+        return self._known.get((key, digest_of(item)))
 
     def add(self, key: str, answered: Sequence[Answered]) -> None:
         """Keep answers."""
@@ -83,8 +81,8 @@ class Answers:
                 self._torn = False
             for one in answered:
                 digest, judged = digest_of(one.item), one.judged
-                self._known[key, one.item.id] = (digest, judged)
-                row = {"key": key, "item": one.item.id, "digest": digest, "judged": judged.to_json()}
+                self._known[key, digest] = judged
+                row = {"key": key, "digest": digest, "judged": judged.to_json()}
                 file.write(json.dumps(row) + "\n")
 
 

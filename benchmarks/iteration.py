@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from scipy import stats
 from sqlalchemy import create_engine, select
 
+from judge.statistics import Outcome, compare, length_balanced
 from judge.tables import EvaluationRow
 from stack.caller import parse_changes
 
@@ -119,7 +119,7 @@ def paired(database: str, number: int) -> str:
                 EvaluationRow.iteration_id == number, EvaluationRow.strategy == "pointwise"
             )
         )
-        found = {(row.dataset, row.role): {item["item"]: item for item in row.items} for row in rows}
+        found = {(row.dataset, row.role): list(map(Outcome.from_json, row.items)) for row in rows}
     lines = [
         "",
         "| pairs | n | champion | candidate | length-balanced | gained / lost | p |",
@@ -127,22 +127,15 @@ def paired(database: str, number: int) -> str:
     ]
     for dataset in sorted({name for name, _ in found if name.startswith(("anchor:", "held_out"))}):
         before, after = found[dataset, "champion"], found[dataset, "candidate"]
-        gained = sum(after[key]["correct"] and not before[key]["correct"] for key in after)
-        lost = sum(before[key]["correct"] and not after[key]["correct"] for key in after)
-        p = stats.binomtest(gained, max(gained + lost, 1), alternative="greater").pvalue
-        plain = [sum(one["correct"] for one in side.values()) / len(side) for side in (before, after)]
-        even = [balanced(list(side.values())) for side in (before, after)]
+        both = compare(before, after, 0.95)
+        won = round(both.difference * both.items)
+        gained, lost = (both.discordant + won) // 2, (both.discordant - won) // 2
+        even = [length_balanced(side) for side in (before, after)]
         lines.append(
-            f"| {dataset} | {len(after)} | {plain[0]:.3f} | {plain[1]:.3f} | {even[0]:.3f} to {even[1]:.3f} "
-            f"| {gained} / {lost} | {p:.2g} |"
+            f"| {dataset} | {both.items} | {both.champion:.3f} | {both.candidate:.3f} "
+            f"| {even[0]:.3f} to {even[1]:.3f} | {gained} / {lost} | {both.p_better:.2g} |"
         )
     return "\n".join(lines)
-
-
-def balanced(items: list[dict[str, Any]]) -> float:
-    """The mean of the accuracies where the shorter response is right and where the longer one is."""
-    halves = [[one["correct"] for one in items if one["shorter_right"] is kind] for kind in (True, False)]
-    return sum(sum(half) / len(half) for half in halves) / 2
 
 
 def share(value: list[float] | None) -> str:

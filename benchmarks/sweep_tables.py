@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from scipy import stats
-
 from judge.comparison import PreferencePair
+from judge.statistics import Outcome, compare, length_balanced
+from judge.verdict import Verdict
 
 Row = dict[str, list[int]]
 # A training row whose pair the pool does not give any more, since pairs are constructed otherwise now.
@@ -25,18 +25,23 @@ def results(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(outcomes: list[list[Any]], seed: list[list[Any]]) -> str:
+def _cell(rows: list[list[Any]], seed: list[list[Any]]) -> str:
     """One figure of the table; the test is McNemar's exact one against the seed, one-sided."""
-    if not outcomes:
+    if not rows:
         return ""
-    before = {item: right for item, right, _ in seed}
-    gained = sum(right and not before.get(item, right) for item, right, _ in outcomes)
-    lost = sum(not right and before.get(item, right) for item, right, _ in outcomes)
-    p = stats.binomtest(gained, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
-    halves = [[right for _, right, shorter in outcomes if shorter is kind] for kind in (True, False)]
-    balanced = [sum(half) / len(half) for half in halves if half]
-    accuracy = sum(right for _, right, _ in outcomes) / len(outcomes)
-    return f"{accuracy:.3f} ({sum(balanced) / len(balanced):.3f}){'*' if p < 0.05 else ''}"
+    own = _outcomes(rows)
+    both = compare(_outcomes(seed), own, 0.95)
+    star = "*" if both.p_better < 0.05 else ""
+    return f"{both.candidate:.3f} ({length_balanced(own):.3f}){star}"
+
+
+def _outcomes(rows: list[list[Any]]) -> list[Outcome]:
+    """Rows of a pair's id, whether it is right, and whether the shorter one is the better; each read once."""
+    found: list[Outcome] = []
+    for item, right, shorter in rows:
+        verdict: Verdict = "a" if right else "b"
+        found.append(Outcome(item, item, right, (verdict, verdict), shorter))
+    return found
 
 
 def pool(rows: Sequence[dict[str, Any]]) -> str:

@@ -124,7 +124,6 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     judged = [verdict for outcome in outcomes for verdict in outcome.verdicts]
     right_first = sum(outcome.verdicts[0] == "a" for outcome in outcomes)
     right_last = sum(outcome.verdicts[1] == "a" for outcome in outcomes)
-    halves = [_share(group) for group in (shorter, longer) if group]
     return {
         "items": len(outcomes),
         "consistent_accuracy": _interval(sum(o.correct for o in outcomes), len(outcomes)),
@@ -135,10 +134,17 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         ),
         "accuracy_shorter_right": _interval(sum(o.correct for o in shorter), len(shorter)),
         "accuracy_longer_right": _interval(sum(o.correct for o in longer), len(longer)),
-        "length_balanced_accuracy": round(sum(halves) / len(halves), 4),
+        "length_balanced_accuracy": round(length_balanced(outcomes), 4),
         "invalid_share": round(judged.count("invalid") / len(judged), 4),
         "tie_share": round(judged.count("tie") / len(judged), 4),
     }
+
+
+def length_balanced(outcomes: Sequence[Outcome]) -> float:
+    """The mean of the accuracies where the preferred response is the shorter one and where it is not."""
+    groups = [[one for one in outcomes if one.shorter_right is kind] for kind in (True, False)]
+    halves = [_share(group) for group in groups if group]
+    return sum(halves) / len(halves)
 
 
 def compare(

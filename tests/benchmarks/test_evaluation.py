@@ -95,16 +95,3 @@ def test_an_item_that_was_changed_under_its_id_is_asked_about_anew(place, monkey
 
     # Both orders of one pair, by two versions.
     assert server.script.requests == asked + 4
-
-
-def test_answers_of_former_runs_without_digests_still_count(place, monkeypatch):
-    folder, _, server = place
-    run(place, monkeypatch, "--modes", "direct")
-    asked, answers = server.script.requests, folder / "report.answers.jsonl"
-
-    rows = [json.loads(line) for line in answers.read_text().splitlines()]
-    former = [{name: value for name, value in row.items() if name != "digest"} for row in rows]
-    answers.write_text("".join(json.dumps(row) + "\n" for row in former))
-    run(place, monkeypatch, "--modes", "direct")
-
-    assert server.script.requests == asked
