@@ -5,10 +5,10 @@
     python -m benchmarks.sweep --work FOLDER --table
 
 DATA holds `instructions_*.jsonl` (`messages`, `in_dev_pairs`) and `pairs_*.jsonl` (labeled pairs). The
-instructions are answered once by the seed model and kept in WORK. Each run of `RUNS` then constructs its
-pairs, trains by `workers.train` as an iteration does, and is measured as the pointwise difference on
-held-out constructed pairs and on every set of labeled pairs; so is each model of `--measure`. A run that is
-in WORK/results.jsonl already is not repeated.
+instructions are answered once by the seed model and kept in WORK. Each run of `sweep_runs.RUNS` then
+constructs its pairs, trains by `workers.train` as an iteration does, and is measured on held-out constructed
+pairs and on the sets of labeled pairs, by the pointwise read where it does not name another strategy; so is
+each model of `--measure`. A run that is in WORK/results.jsonl already is not repeated.
 
 Two flags start no engine. `--table` prints the results as Markdown. `--describe` prints what was wrong with
 the responses of the pool, by kind, and of each run in WORK the strategies of its training pairs, in how many
@@ -31,54 +31,28 @@ from typing import Any
 from benchmarks import sft
 from benchmarks import sweep_tables as tables
 from benchmarks.sweep_pool import RESPONSES, answer, answered, constructed, drawn, labeled, read, split
+from benchmarks.sweep_runs import DEFAULTS, MIXES, RUNS
+from benchmarks.sweep_strategies import (
+    JUDGMENTS,
+    Datasets,
+    judged,
+    label_lessons,
+    read_lessons,
+    right,
+    written_lessons,
+)
 from judge.anchors import LabeledPair
 from judge.balance import even_lengths
 from judge.comparison import PreferencePair, Side, other
 from judge.engine import Engine, free_port
-from judge.judging import Judge, Options
+from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings, PairMix
 from workers.batches import in_portions
 from workers.engine import take_weights
-from workers.tokens import pointwise_row, read_row
+from workers.tokens import pointwise_row
 
-MIXES: dict[str, dict[str, float]] = {
-    "topic": {"neighbor": 0.7, "random": 0.3},
-    "first": {
-        "neighbor": 0.40, "modified": 0.10, "random": 0.15, "requirement": 0.10, "corrupted": 0.15,
-        "shortened": 0.10,
-    },
-    "varied": {
-        "neighbor": 0.20, "modified": 0.10, "random": 0.05, "hotter": 0.10, "requirement": 0.25,
-        "shortened": 0.05, "corrupted": 0.05, "substituted": 0.05, "spliced": 0.05, "renumbered": 0.05,
-        "repeating": 0.03, "broken_off": 0.02,
-    },
-    "damage": {
-        "hotter": 0.15, "corrupted": 0.2, "substituted": 0.2, "spliced": 0.15, "renumbered": 0.2,
-        "broken_off": 0.1,
-    },
-    "demands": {"requirement": 0.7, "neighbor": 0.3},
-    "asked": {
-        "requirement": 0.40, "neighbor": 0.20, "modified": 0.15, "random": 0.07, "incomplete": 0.09,
-        "shortened": 0.09,
-    },
-}  # fmt: skip
-DEFAULTS: dict[str, Any] = {"mix": "varied", "pairs": 480, "per_instruction": 3, "field_tokens": 96}
-RUNS: dict[str, dict[str, Any]] = {
-    "varied": {},
-    "topic": {"mix": "topic"},
-    "first": {"mix": "first"},
-    "damage": {"mix": "damage"},
-    "demands": {"mix": "demands"},
-    "asked": {
-        "mix": "asked",
-        "pairs": 800,
-        "per_instruction": 4,
-        "method": "full",
-        "pointwise_learning_rate": 1e-4,
-    },
-}
 MAX_MODEL_LEN = 4096
 RESULTS = "results.jsonl"
 
@@ -91,14 +65,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--runs", nargs="*", default=list(RUNS))
     parser.add_argument("--instructions", type=int, default=900)
-    parser.add_argument("--limit", type=int, default=100, help="labeled pairs of each set")
-    parser.add_argument("--sets", nargs="*", help="names of the sets of labeled pairs, all by default")
+    parser.add_argument("--limit", type=int, default=100, help="pairs of each set")
+    parser.add_argument("--sets", nargs="*", help="names of labeled sets; default: all")
     parser.add_argument("--measure", nargs="*", default=[], metavar="NAME=FOLDER", help="models as they are")
     parser.add_argument("--describe", action="store_true", help="print what was trained on, and stop")
     parser.add_argument("--table", action="store_true", help="print the results, and stop")
     options = parser.parse_args()
     if options.table:
-        print(tables.results(read(options.work / RESULTS)))
+        print(printed(options.work))
         return
     if options.model is None or options.data is None:
         parser.error("--model and --data are needed for all but --table")
@@ -115,7 +89,12 @@ def main() -> None:
         asyncio.run(sweep(options, engine.url))
     finally:
         engine.stop()
-    print(tables.results(read(options.work / RESULTS)))
+    print(printed(options.work))
+
+
+def printed(work: Path) -> str:
+    """The results, and what rejection sampling left of the judgments."""
+    return f"{tables.results(read(work / RESULTS))}\n\n{tables.yields(read(work / JUDGMENTS))}"
 
 
 def describe(options: argparse.Namespace) -> None:
@@ -139,7 +118,7 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
         await server.label_weights("seed")
         await answer(options.work, instructions, seed_judge(options.model, None, server))
         training, held_out = split(answered(options.work, instructions))
-        sets = labeled(options.data, options.limit, options.sets) | constructed(held_out)
+        sets = labeled(options.data, options.limit, options.sets) | constructed(held_out, options.limit)
         folders = {"seed": options.model} | dict(one.split("=", 1) for one in options.measure)
         runs = dict.fromkeys(folders) | {name: DEFAULTS | RUNS[name] for name in options.runs}
         for name, settings in runs.items():
@@ -147,9 +126,13 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
             if name in done:
                 continue
             began = time.monotonic()
-            folder = train(options, name, settings, training) if settings else Path(folders[name])
+            folder = (
+                Path(folders[name])
+                if name in folders
+                else await taught(options, name, settings, training, server)
+            )
             trained = time.monotonic() - began
-            outcomes = await measure(server, folder, sets, (settings or DEFAULTS)["field_tokens"])
+            outcomes = await measure(server, folder, sets, settings or DEFAULTS)
             row = {"run": name, "settings": settings, "minutes": round(trained / 60, 1), "outcomes": outcomes}
             with (options.work / RESULTS).open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -158,23 +141,40 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
         await server.aclose()
 
 
-def train(options: argparse.Namespace, name: str, settings: dict[str, Any], pool: list[Answered]) -> Path:
-    """The folder of the trained model."""
-    folder = Path(options.work) / name
-    folder.mkdir(exist_ok=True)
-    fields = {field: settings[field] for field in IterationSettings.model_fields if field in settings}
-    iteration = IterationSettings.model_validate(fields | {"mix": MIXES[settings["mix"]], "sft_epochs": 0})
+async def taught(
+    options: argparse.Namespace, name: str, settings: dict[str, Any], pool: list[Answered], server: VLLM
+) -> Path:
+    """The folder of the model that the run has trained; the seed's if it trains none."""
+    if not settings["pairs"]:
+        return Path(options.model)
     pairs = training_pairs(settings, pool)
     # As in an iteration, a share of the training pairs chooses the checkpoint.
-    validation, lessons = pairs[: len(pairs) // 10], pairs[len(pairs) // 10 :]
-    judge = seed_judge(options.model, settings["field_tokens"])
-    datasets = {
-        "pointwise": [pointwise_row(judge, pair) for pair in lessons],
-        "reads": [read_row(judge, pair) for pair in validation],
+    apart = int(len(pairs) * settings["validation"])
+    validation, lessons = pairs[:apart], pairs[apart:]
+    judge = seed_judge(options.model, settings["field_tokens"], server)
+    if settings["strategy"] == "pointwise":
+        datasets = read_lessons(judge, lessons, validation)
+        known = {tables.key(row): pair for row, pair in zip(datasets["pointwise"], lessons, strict=True)}
+        print(tables.lessons(name, datasets["pointwise"], known), flush=True)
+    elif settings["strategy"] == "pairwise":
+        datasets = label_lessons(judge, lessons)
+    else:
+        await take_weights(server, options.model, "seed")
+        judgments = await judged(options.work, judge, lessons, settings["samples"])
+        datasets = written_lessons(judge, lessons, judgments)
+    return train(options, name, settings, datasets)
+
+
+def train(options: argparse.Namespace, name: str, settings: dict[str, Any], datasets: Datasets) -> Path:
+    """Train in a process of its own; the folder of the model."""
+    folder = Path(options.work) / name
+    folder.mkdir(exist_ok=True)
+    fields = {"sft_epochs": 0} | {
+        field: settings[field] for field in IterationSettings.model_fields if field in settings
     }
+    iteration = IterationSettings.model_validate(fields | {"mix": MIXES[settings["mix"]]})
+    judge = seed_judge(options.model, settings["field_tokens"])
     config = sft.write(judge, options.model, datasets, iteration, folder, name)
-    known = {tables.key(row): pair for row, pair in zip(datasets["pointwise"], lessons, strict=True)}
-    print(tables.lessons(name, datasets["pointwise"], known), flush=True)
     command = [sys.executable, "-m", "workers.train", str(config)]
     with (folder / "train.log").open("wb") as log:
         # A training ends with who started it: when its input is closed.
@@ -200,20 +200,18 @@ def made(settings: dict[str, Any], pool: Sequence[Answered], rng: random.Random)
 
 
 async def measure(
-    server: VLLM, folder: Path, sets: dict[str, list[LabeledPair]], field_tokens: int
+    server: VLLM, folder: Path, sets: dict[str, list[LabeledPair]], settings: dict[str, Any]
 ) -> dict[str, list[list[Any]]]:
     """For each set, of each pair: its id, whether it is right, whether the shorter one is the better."""
     await take_weights(server, folder, "measured")
-    judge = Judge.of_folder(folder, "measured", Backends([server]), MAX_MODEL_LEN, field_tokens=field_tokens)
+    judge = judge_in(folder, "measured", settings["field_tokens"], server)
     outcomes: dict[str, list[list[Any]]] = defaultdict(list)
 
     async def one(task: tuple[str, LabeledPair]) -> tuple[str, list[Any]]:
         name, pair = task
-        odds = (await judge.log_odds(pair.comparison, "pointwise", Options(cut=True))).overall
         better: Side = "a" if pair.label == "a" else "b"
         lengths = [len(pair.comparison.response(side)) for side in (better, other(better))]
-        right = odds > 0 if pair.label == "a" else odds < 0
-        return name, [pair.item, right, lengths[0] < lengths[1]]
+        return name, [pair.item, await right(judge, settings["strategy"], pair), lengths[0] < lengths[1]]
 
     def store(found: list[tuple[str, list[Any]]]) -> None:
         for name, outcome in found:
@@ -226,7 +224,19 @@ async def measure(
 
 def seed_judge(folder: Path, field_tokens: int | None, *servers: VLLM) -> Judge:
     """The seed model; without a server it makes prompts only."""
-    return Judge.of_folder(folder, "seed", Backends(list(servers)), MAX_MODEL_LEN, field_tokens=field_tokens)
+    return judge_in(folder, "seed", field_tokens, *servers)
+
+
+def judge_in(folder: Path, version: str, field_tokens: int | None, *servers: VLLM) -> Judge:
+    """The model in a folder, under the name that the engine knows its weights by."""
+    return Judge.of_folder(
+        folder,
+        version,
+        Backends(list(servers)),
+        MAX_MODEL_LEN,
+        field_tokens=field_tokens,
+        reasoning_tokens=IterationSettings().reasoning_tokens,
+    )
 
 
 if __name__ == "__main__":

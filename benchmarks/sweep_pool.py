@@ -24,7 +24,7 @@ HELD_OUT = {
 }
 LONGEST = 1200
 # What else is written for an instruction, in turns.
-WORSE = (["modified"], ["hotter"], [], ["modified"], ["hotter"])
+WORSE: tuple[list[str], ...] = (["modified"], ["hotter"], [], ["modified"], ["hotter"])
 
 
 async def answer(work: Path, instructions: Sequence[Instruction], judge: Judge) -> None:
@@ -88,12 +88,14 @@ def split(pool: Sequence[Answered]) -> tuple[list[Answered], list[Answered]]:
     return [item for item in pool if item.key % 5], [item for item in pool if item.key % 5 == 0]
 
 
-def constructed(pool: Sequence[Answered]) -> dict[str, list[LabeledPair]]:
-    """Held-out pairs of the strategies that the target names."""
+def constructed(pool: Sequence[Answered], limit: int) -> dict[str, list[LabeledPair]]:
+    """Held-out pairs, up to `limit` of each of the strategies that the target names, the same each time."""
     sets = {}
     for strategy, name in HELD_OUT.items():
         made = construct(pool, {strategy: 1.0}, 1, random.Random(f"held out {strategy}"))
-        sets[name] = [LabeledPair(str(key), pair.comparison("a"), "a") for key, pair in made]
+        pairs = [LabeledPair(str(key), pair.comparison("a"), "a") for key, pair in made]
+        random.Random(3).shuffle(pairs)
+        sets[name] = pairs[:limit]
     return sets
 
 
@@ -101,7 +103,7 @@ def labeled(data: Path, limit: int, names: Sequence[str] | None) -> dict[str, li
     """Up to `limit` pairs with a winner of every set, the same ones each time."""
     sets = {}
     for path in sorted(data.glob("pairs_*.jsonl")):
-        if names and path.stem.removeprefix("pairs_") not in names:
+        if names is not None and path.stem.removeprefix("pairs_") not in names:
             continue
         pairs = [pair for pair in parse_anchors(path.read_text("utf-8").split("\n")) if pair.label != "tie"]
         random.Random(3).shuffle(pairs)

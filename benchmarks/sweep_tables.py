@@ -1,6 +1,6 @@
 """What `benchmarks.sweep` prints, as Markdown: the results, the pool, and what each run was trained on."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +42,33 @@ def _outcomes(rows: list[list[Any]]) -> list[Outcome]:
         verdict: Verdict = "a" if right else "b"
         found.append(Outcome(item, item, right, (verdict, verdict), shorter))
     return found
+
+
+def yields(judgments: Sequence[dict[str, Any]]) -> str:
+    """For how many ordered prompts rejection sampling finds a right judgment, by samples and agreement."""
+    prompts: dict[tuple[int, bool], dict[int, bool]] = defaultdict(dict)
+    for row in judgments:
+        prompts[row["pair"], row["chosen_first"]][row["sample"]] = row["right"]
+    if not prompts:
+        return "no judgments"
+    most = min(map(len, prompts.values()))
+    lines = [
+        "| samples | of them right at least | prompts kept | the chosen one first | last |",
+        "|---" * 5 + "|",
+    ]
+    for samples, share in [(n, 0.0) for n in (1, 2, 4, 8) if n < most] + [
+        (most, share) for share in (0.0, 0.25, 0.5, 0.75)
+    ]:
+        kept = Counter(
+            first
+            for (_, first), rights in prompts.items()
+            if sum(rights[n] for n in range(samples)) >= max(share * samples, 1)
+        )
+        least = f"{share:.0%}" if share else "one"
+        lines.append(
+            f"| {samples} | {least} | {kept.total()} of {len(prompts)} | {kept[True]} | {kept[False]} |"
+        )
+    return "\n".join(lines)
 
 
 def pool(rows: Sequence[dict[str, Any]]) -> str:

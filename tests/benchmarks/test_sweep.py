@@ -8,7 +8,11 @@ import pytest
 
 from benchmarks import sweep, sweep_tables
 from benchmarks.sweep_pool import answered, drawn, read, split
-from judge.comparison import Instruction, PreferencePair
+from benchmarks.sweep_runs import DEFAULTS, RUNS
+from benchmarks.sweep_strategies import judged, label_lessons, right, written_lessons
+from judge.anchors import LabeledPair
+from judge.comparison import Comparison, Instruction, PreferencePair
+from judge.llm import VLLM
 from tests.scripted_vllm import scripted
 from tests.tiny_model import make_tiny_model
 from tests.workers.conftest import WORDS
@@ -64,13 +68,13 @@ async def test_the_seed_answers_each_instruction_once_and_is_measured_on_every_s
     assert {index for index, kind in written if kind == "response"} == set(range(INSTRUCTIONS))
     assert len(set(written)) == len(written)
     assert len(row["outcomes"]["y"]) == 4
-    assert len(row["outcomes"]["held-out neighbor"]) == INSTRUCTIONS / 5
+    assert len(row["outcomes"]["held-out neighbor"]) == 4
 
 
 async def test_describing_names_the_strategies_of_what_a_run_was_trained_on(options, monkeypatch, capsys):
     with scripted(options.model, text=short).serve() as server:
         await sweep.sweep(options, server.url)
-    settings = sweep.DEFAULTS | sweep.RUNS["demands"]
+    settings = DEFAULTS | RUNS["demands"]
     training, _ = split(answered(options.work, drawn(options.data, INSTRUCTIONS)))
     pairs = sweep.training_pairs(settings, training)
     judge = sweep.seed_judge(options.model, settings["field_tokens"])
@@ -114,3 +118,76 @@ def test_pairs_of_equal_length_have_no_longer_response():
     }
 
     assert "| neighbor | 3 | 1 | 0.333 |" in sweep_tables.lessons("run", rows, pairs)
+
+
+PAIRS = [
+    PreferencePair(Instruction.of(f"Q{n}"), "good" * (n % 2 + 1), "bad" * 2, "neighbor") for n in range(12)
+]
+
+
+def test_a_label_lesson_shows_each_pair_in_both_orders(options):
+    judge = sweep.seed_judge(options.model, 96)
+
+    rows = label_lessons(judge, PAIRS[:1])["reasoned"]
+
+    a, b = (judge.assembler.encoder.label(label) for label in "AB")
+    assert [row["input_ids"][-1] for row in rows] == [a, b]
+    assert all(sum(row["completion_mask"]) == row["completion_mask"][-1] == 1 for row in rows)
+    assert rows[0]["input_ids"][:-1] != rows[1]["input_ids"][:-1]
+
+
+async def test_written_lessons_are_right_judgments_of_either_place_alike(options):
+    with scripted(options.model, text=lambda prompt: "It is on topic.\n\nVerdict: [[A]]").serve() as server:
+        backend = VLLM(server.url, timeout_s=60)
+        await backend.label_weights("seed")
+        judge = sweep.seed_judge(options.model, 96, backend)
+        judgments = await judged(options.work, judge, PAIRS, 3)
+        asked = server.script.requests
+        assert await judged(options.work, judge, PAIRS, 2) == [one for one in judgments if one["sample"] < 2]
+        assert server.script.requests == asked
+        await backend.aclose()
+
+    # Who always says A is right where the chosen one comes first, and there is nothing to put beside that.
+    assert [one["right"] for one in judgments] == [one["chosen_first"] for one in judgments]
+    assert written_lessons(judge, PAIRS, judgments)["reasoned"] == []
+    either = [one | {"right": True} for one in judgments]
+    assert len(written_lessons(judge, PAIRS, either)["reasoned"]) == 2 * len(PAIRS)
+
+
+@pytest.mark.parametrize("strategy", ["pairwise", "reasoning"])
+async def test_a_strategy_with_orders_has_to_be_right_in_both(options, strategy):
+    pair = LabeledPair("1", Comparison(Instruction.of("Q"), "a very good answer", "no"), "a")
+    with scripted(options.model, margin=lambda prompt, weights: 1.0).serve() as server:
+        backend = VLLM(server.url, timeout_s=60)
+        await backend.label_weights("seed")
+        judge = sweep.seed_judge(options.model, 96, backend)
+
+        def good(prompt):
+            return prompt.find("very good") < prompt.find("no\n")
+
+        assert not await right(judge, strategy, pair)
+        server.script.margin = lambda prompt, weights: 1.0 if good(prompt) else -1.0
+        server.script.text = lambda prompt: f"So it is.\n\nVerdict: [[{'A' if good(prompt) else 'B'}]]"
+        assert await right(judge, strategy, pair)
+        await backend.aclose()
+
+
+def test_yields_count_the_prompts_with_a_right_sample():
+    rights = {
+        (0, True): [0, 1, 1, 1],
+        (0, False): [0, 0, 0, 0],
+        (1, True): [1, 1, 1, 1],
+        (1, False): [0, 0, 0, 1],
+    }
+    rows = [
+        {"pair": pair, "chosen_first": first, "sample": sample, "right": bool(value)}
+        for (pair, first), values in rights.items()
+        for sample, value in enumerate(values)
+    ]
+
+    table = sweep_tables.yields(rows).splitlines()
+
+    assert "| 1 | one | 1 of 4 | 1 | 0 |" in table
+    assert "| 2 | one | 2 of 4 | 2 | 0 |" in table
+    assert "| 4 | one | 3 of 4 | 2 | 1 |" in table
+    assert "| 4 | 50% | 2 of 4 | 2 | 0 |" in table

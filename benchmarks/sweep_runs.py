@@ -1,0 +1,79 @@
+"""The runs of `benchmarks.sweep`: from which pairs, how many of them, and how each is trained.
+
+`varied` to `asked` look for the mix of strategies. `base` and what follows it change one setting at a time.
+"""
+
+from typing import Any
+
+from judge.profiles import IterationSettings
+
+MIXES: dict[str, dict[str, float]] = {
+    "topic": {"neighbor": 0.7, "random": 0.3},
+    "first": {
+        "neighbor": 0.40, "modified": 0.10, "random": 0.15, "requirement": 0.10, "corrupted": 0.15,
+        "shortened": 0.10,
+    },
+    "varied": {
+        "neighbor": 0.20, "modified": 0.10, "random": 0.05, "hotter": 0.10, "requirement": 0.25,
+        "shortened": 0.05, "corrupted": 0.05, "substituted": 0.05, "spliced": 0.05, "renumbered": 0.05,
+        "repeating": 0.03, "broken_off": 0.02,
+    },
+    "damage": {
+        "hotter": 0.15, "corrupted": 0.2, "substituted": 0.2, "spliced": 0.15, "renumbered": 0.2,
+        "broken_off": 0.1,
+    },
+    "demands": {"requirement": 0.7, "neighbor": 0.3},
+    "asked": {
+        "requirement": 0.40, "neighbor": 0.20, "modified": 0.15, "random": 0.07, "incomplete": 0.09,
+        "shortened": 0.09,
+    },
+    "default": IterationSettings().mix.model_dump(),
+}  # fmt: skip
+
+# `strategy` is what is trained and measured. `validation` is the share of the pairs that chooses the
+# checkpoint. `judged` pairs are judged with reasoning `samples` times in each order, of which rejection
+# sampling leaves those that a run by reasoning learns from. With 0 pairs the seed model is measured.
+DEFAULTS: dict[str, Any] = {
+    "strategy": "pointwise",
+    "mix": "varied",
+    "pairs": 480,
+    "per_instruction": 3,
+    "field_tokens": 96,
+    "validation": 0.1,
+}
+_BASE: dict[str, Any] = {
+    "mix": "default",
+    "pairs": 192,
+    "per_instruction": 4,
+    "method": "full",
+    "pointwise_learning_rate": 1e-4,
+    "sft_learning_rate": 1e-4,
+    "validation": 0.0,
+}
+_REASONING = _BASE | {"strategy": "reasoning", "pairs": 32, "samples": 15, "sft_epochs": 2}
+RUNS: dict[str, dict[str, Any]] = {
+    "varied": {},
+    "topic": {"mix": "topic"},
+    "first": {"mix": "first"},
+    "damage": {"mix": "damage"},
+    "demands": {"mix": "demands"},
+    "asked": {
+        "mix": "asked",
+        "pairs": 800,
+        "per_instruction": 4,
+        "method": "full",
+        "pointwise_learning_rate": 1e-4,
+    },
+    "base": _BASE,
+    "half-pairs": _BASE | {"pairs": 96},
+    "double-pairs": _BASE | {"pairs": 384},
+    "low-rate": _BASE | {"pointwise_learning_rate": 3e-5},
+    "high-rate": _BASE | {"pointwise_learning_rate": 3e-4},
+    "all-layers": _BASE | {"trained_layers": 1.0},
+    "rank-16": _BASE | {"method": "lora", "pointwise_learning_rate": 5e-4},
+    "rank-4": _BASE | {"method": "lora", "pointwise_learning_rate": 5e-4, "lora_rank": 4},
+    "seed-pairwise": _BASE | {"strategy": "pairwise", "pairs": 0},
+    "pairwise": _BASE | {"strategy": "pairwise", "sft_epochs": 1},
+    "seed-reasoning": _REASONING | {"pairs": 0},
+    "reasoning": _REASONING,
+}
