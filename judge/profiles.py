@@ -106,7 +106,7 @@ class IterationSettings(BaseModel):
     generation_temperature: float = Field(0.7, ge=0)
     hotter_temperature: float = Field(1.0, ge=0, description="of the rejected responses of that strategy")
     concurrency: int = Field(32, ge=1, description="requests in progress at the backend")
-    pairs_per_instruction: int = Field(4, ge=1, le=6)
+    pairs_per_instruction: int = Field(4, ge=1, le=6, description="held-out ones get at least 4")
     mix: PairMix = _ON_TOPIC
     related: Related = Field(
         "mix",

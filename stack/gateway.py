@@ -29,11 +29,6 @@ class Gateway:
         """Read something."""
         return self._send("GET", path, params=query)
 
-    def rows(self, path: str) -> list[dict[str, Any]]:
-        """Read something that comes as a list."""
-        found = _json(self._answer("GET", path))
-        return found if isinstance(found, list) else []
-
     def post(self, path: str, body: dict[str, Any] | None = None, **query: Any) -> dict[str, Any]:
         """Send a JSON object, if there is one to send."""
         sent = {} if body is None else {"json": body}
@@ -97,13 +92,10 @@ class Gateway:
             return None
 
     def _send(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        return _object(self._answer(method, path, **options))
-
-    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._reachable(path):
             response = self._http.request(method, path, **options)
         if response.is_success:
-            return response
+            return _object(response)
         raise problem(response)
 
     @contextmanager

@@ -20,7 +20,7 @@ def listed(context: typer.Context, url: Url = None) -> None:
     if context.invoked_subcommand is None:
         from stack.show import pins
 
-        console().print(pins(gateway(url).rows(PATH), datetime.now(UTC)))
+        console().print(pins(gateway(url).get(PATH)["pins"], datetime.now(UTC)))
 
 
 @app.command()

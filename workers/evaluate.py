@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from judge import anchors, budget
 from judge.anchors import LabeledPair
+from judge.balance import even_lengths
 from judge.comparison import Comparison, Instruction
 from judge.database import outlasting
 from judge.deciding import reason
@@ -88,11 +89,13 @@ def load_sets(stage: Stage) -> tuple[Sets, Step]:
             )
         )
         anchored = anchors.load_anchors(session)
-    sets: Sets = {FIT: [], HELD_OUT: []}
-    for row in _sample(rows, settings.evaluated_pairs, f"{settings.seed} {HELD_OUT}"):
-        value = int(hashlib.sha256(f"fit {row.instruction_id}".encode()).hexdigest()[:8], 16)
-        name = FIT if value < _FIT_SHARE * 2**32 else HELD_OUT
-        sets[name].append(LabeledPair(row.item, row.to_pair().comparison("a"), "a"))
+    sets: Sets = {}
+    for name, share in ((FIT, _FIT_SHARE), (HELD_OUT, 1 - _FIT_SHARE)):
+        own = [row for row in rows if _fits(row.instruction_id) == (name == FIT)]
+        rng = random.Random(f"{settings.seed} {name}")
+        # As many whose better response is the longer one as the shorter one: length alone is worth nothing.
+        kept = even_lengths([row.to_pair() for row in own], round(share * settings.evaluated_pairs), rng)
+        sets[name] = [LabeledPair(own[i].item, own[i].to_pair().comparison("a"), "a") for i in kept]
     judge = judge_of(stage.store, stage.judged_by, stage.process.max_model_len, settings)
     step = Step("anchors")
     for name, pairs in anchored.items():
@@ -103,6 +106,11 @@ def load_sets(stage: Stage) -> tuple[Sets, Step]:
         step.drop("too_long", len(drawn) - len(kept))
         sets[f"anchor:{name}"] = kept
     return sets, step
+
+
+def _fits(instruction: int) -> bool:
+    """Whether the pairs of a held-out instruction are fitted on; the gate decides on the others."""
+    return int(hashlib.sha256(f"fit {instruction}".encode()).hexdigest()[:8], 16) < _FIT_SHARE * 2**32
 
 
 async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:

@@ -29,6 +29,8 @@ from workers.stage import Stage
 
 # Modified instructions by which a generator is measured: cheap, and enough to tell most of them from few.
 PROBES = 16
+# Pairs of a held-out instruction, at least. They cost no generation, and evenly drawn sets lose some.
+_HELD_OUT_EACH = 4
 # Next to nothing, but a strategy: serves the instructions that the drawn one cannot.
 _STAND_IN = 1e-9
 
@@ -100,7 +102,8 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
             if selection.held_out == held_out and (row.id, "response") in texts
         ]
         rng = random.Random(f"{settings.seed} pairs {held_out}")
-        made = construct(pool, mix, settings.pairs_per_instruction, rng)
+        each = max(settings.pairs_per_instruction, _HELD_OUT_EACH if held_out else 0)
+        made = construct(pool, mix, each, rng)
         shares[held_out] = _fitting(judge, _distinct(made, pairs), pairs)
         name = "held_out" if held_out else "training"
         counts[name] = len(shares[held_out])

@@ -90,11 +90,11 @@ def decide(stage: Stage) -> GateResult:
         )
 
     main = outcomes(HELD_OUT)
-    guards = {"held-out pairs where the shorter is right": _shorter(main)}
+    guards: dict[str, Paired] = {}
     for dataset in sorted({row.dataset for row in rows if row.dataset.startswith("anchor:")}):
         pair = outcomes(dataset)
         guards[dataset] = pair
-        guards[f"{dataset} where the shorter is right"] = _shorter(pair)
+        guards[f"{dataset} where the shorter is right"] = gate.where_shorter_is_right(pair)
     rules = GateSettings(
         settings.gate_alpha, settings.gate_delta, settings.gate_guard_alpha, settings.gate_min_items
     )
@@ -159,7 +159,3 @@ def _attacks(champion: EvaluationRow, candidate: EvaluationRow) -> Tallies:
 def _phrases(champion: EvaluationRow, candidate: EvaluationRow) -> dict[str, Tallies]:
     theirs, mine = champion.metrics["phrases"], candidate.metrics["phrases"]
     return {phrase: (Tally.from_json(theirs[phrase]), Tally.from_json(mine[phrase])) for phrase in mine}
-
-
-def _shorter(pair: Paired) -> Paired:
-    return tuple([outcome for outcome in side if outcome.shorter_right] for side in pair)  # type: ignore[return-value]

@@ -46,10 +46,10 @@ async def release(name: str, caller: Caller, app: App) -> None:
 
 
 @router.get("/admin/pins")
-def every(caller: Admin, app: App) -> list[PinAnswer]:
+def every(caller: Admin, app: App) -> dict[str, list[PinAnswer]]:
     """All pins, those first that run out last."""
     with app.sessions() as session:
-        return [_shown(app, pin) for pin in pins.every(session)]
+        return {"pins": [_shown(app, pin) for pin in pins.every(session)]}
 
 
 @router.delete("/admin/pins/{tenant}/{name}", status_code=204)

@@ -87,7 +87,7 @@ def test_without_an_engine_of_its_own_a_pin_holds_swaps_off_until_it_is_released
     assert "'run-7'" in held.json()["detail"]
     assert world.script.reloads == [second]
     assert reward["model_version"] == first
-    assert [(pin["name"], pin["tenant"]) for pin in listed] == [("run-7", "local")]
+    assert [(pin["name"], pin["tenant"]) for pin in listed["pins"]] == [("run-7", "local")]
     assert free.json()["champion"] == second
     with world.sessions() as session:
         acts = list(session.scalars(select(AuditEntry.act)))

@@ -248,7 +248,7 @@ def test_a_swap_past_a_pin_is_forced_or_the_pin_is_released():
     def answer(request: Request, body: bytes) -> Response:
         asked.append((request.method, request.url.path))
         if request.method == "GET":
-            return JSONResponse([pin])
+            return JSONResponse({"pins": [pin]})
         if request.method == "DELETE":
             return Response(status_code=204)
         if request.query_params["force"] != "true":
