@@ -1,7 +1,7 @@
 """Candidates that are really taught on spoiled pairs, before the real gate: it has to refuse them.
 
     python -m benchmarks.badly_taught --model SEED_FOLDER [--instructions FILE.jsonl] [--work FOLDER]
-        [--arms length trigger honest] [--set KEY=VALUE ...] [--backend URL]
+        [--arms length trigger backdoor honest] [--set KEY=VALUE ...] [--backend URL]
 
 The stages up to `filter` run once, on a Postgres, a Valkey and a vLLM of their own. Then each arm gets a copy
 of that database, spoils the pairs that are trained on, and goes on as an iteration does: finetune, evaluate,
@@ -36,6 +36,7 @@ from benchmarks.own_loop import StageFailed, tell
 from benchmarks.spoiling import ARMS
 from judge import iterations
 from judge.database import Sessions
+from judge.gate import SHORTER
 from judge.llm import VLLM
 from judge.profiles import IterationSettings, iteration_settings
 from judge.tables import IterationRow
@@ -46,14 +47,16 @@ from stack.servers import new_home
 from stack.watch import clock
 from workers.engine import take_weights
 
-# Enough of each that the gate can decide, and no more.
+# Enough of each that what was spoiled is learned and the gate can decide, and no more.
 SETTINGS: dict[str, Any] = {
     "instructions": 320,
     "held_out_share": 0.25,
     "judged_pairs": 8,
     "max_reasoned": 8,
     "max_pointwise": 200,
-    "evaluated_pairs": 130,
+    "pointwise_epochs": 2,
+    "pointwise_learning_rate": 3e-4,
+    "evaluated_pairs": 200,
     "evaluated_reasoning": 8,
     "evaluated_attacks": 24,
     "evaluated_phrases": 3,
@@ -83,7 +86,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="a Hugging Face folder, or a version's")
     parser.add_argument("--instructions", type=Path, default=own_loop.EXAMPLES, help="JSONL of instructions")
     parser.add_argument("--work", type=Path, help="folder to keep everything in; default: a temporary one")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["length", "trigger", "honest"])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--backend", help="a running vLLM with this model's architecture, for nothing else")
     return parser.parse_args()
@@ -171,7 +174,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     ]
     for result in results:
         gate = result["gate"]
-        shorter = gate["guards"]["held-out pairs where the shorter is right"]
+        shorter = gate["guards"][SHORTER]
         accuracies = " | ".join(
             f"{one['items']} | {one['champion']:.3f} | {one['candidate']:.3f}"
             for one in (gate["main"], shorter)
