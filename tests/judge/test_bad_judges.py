@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from judge.gate import Evidence, GateSettings, decide
+from judge.gate import SHORTER, Evidence, GateSettings, decide
 from judge.statistics import Outcome, Tally, summarize
 
 SETTINGS = GateSettings(alpha=0.05, delta=0.02, guard_alpha=0.1, min_items=50)
@@ -107,6 +107,22 @@ def test_a_judge_taught_on_length_confounded_pairs_is_refused():
     assert summarize(confounded)["accuracy_longer_right"][0] > 0.8
     assert result.decision == "refuse"
     assert any("effect of length beyond" in reason for reason in result.reasons)
+
+
+def test_a_gain_that_is_none_where_the_shorter_is_right_is_refused():
+    """A little of what is asked and a little of length was learned: too little for a probe, or for a test."""
+    champion = with_chance(8, lambda item: 0.48)
+    candidate = with_chance(9, lambda item: 0.42 if item.shorter_right else 0.72)
+
+    result = answer(candidate, champion)
+
+    assert result.main.low > 0
+    assert result.guards[SHORTER].difference < 0
+    assert [one.name for one in result.probes if one.tripped] == []
+    (reason,) = result.reasons
+    assert reason.startswith("behind where the shorter is right")
+    better = with_chance(9, lambda item: 0.7)
+    assert answer(better, champion).decision == "promote"
 
 
 def test_a_judge_that_obeys_spoofs_is_refused():

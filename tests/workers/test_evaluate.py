@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from judge.pointer import move_champion
 from judge.scoring import Calibration
-from judge.tables import EvaluationRow, IterationRow, ModelVersion, StageRow
+from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow, StageRow
 from tests.tiny_model import make_tiny_model
 from tests.versions import probe_of
 from tests.workers.conftest import on_topic
@@ -69,6 +69,25 @@ def test_each_version_is_measured_with_the_calibration_that_serves(calibrated):
     probe = row.gate["probes"]["tie share"]["candidate"]["value"]
     assert probe == pytest.approx(rows["candidate", strategy].metrics["tie_share"], abs=1e-3)
     assert probe > 0
+
+
+def test_who_counts_characters_is_right_about_half_of_the_held_out_pairs(calibrated):
+    loop = calibrated
+    number = start(loop)
+
+    loop.run(number)
+
+    made = loop.rows(select(PairRow).where(PairRow.iteration_id == number, PairRow.held_out))
+    longer = [
+        len(pair.chosen) > len(pair.rejected) for pair in made if len(pair.chosen) != len(pair.rejected)
+    ]
+    assert sum(longer) != len(longer) - sum(longer)
+    for row in loop.rows(
+        select(EvaluationRow).where(EvaluationRow.dataset.in_(["held_out_fit", "held_out"]))
+    ):
+        if row.strategy != "reasoning":
+            lengths = [item["length"] for item in row.items]
+            assert sum(length > 0 for length in lengths) == sum(length < 0 for length in lengths) > 20
 
 
 def test_a_stage_that_is_run_again_measures_the_rest_with_the_same_calibration(calibrated):
