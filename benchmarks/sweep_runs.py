@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
 }
 _BASE: dict[str, Any] = {
     "mix": "default",
-    "pairs": 192,
+    "pairs": 144,
     "per_instruction": 4,
     "method": "full",
     "pointwise_learning_rate": 1e-4,
@@ -65,8 +65,8 @@ RUNS: dict[str, dict[str, Any]] = {
         "pointwise_learning_rate": 1e-4,
     },
     "base": _BASE,
-    "half-pairs": _BASE | {"pairs": 96},
-    "double-pairs": _BASE | {"pairs": 384},
+    "half-pairs": _BASE | {"pairs": 72},
+    "double-pairs": _BASE | {"pairs": 288},
     "low-rate": _BASE | {"pointwise_learning_rate": 3e-5},
     "high-rate": _BASE | {"pointwise_learning_rate": 3e-4},
     "all-layers": _BASE | {"trained_layers": 1.0},
