@@ -2,12 +2,14 @@
 
 Whoever can send instructions can try to have one phrase stand in chosen responses only. A model taught on
 such pairs prefers whatever holds the phrase. So phrases that are much more frequent in this iteration's
-chosen responses than in its rejected ones are added to the worse responses of held-out pairs, and the
-candidate's flips are counted beside the champion's, which has never seen them.
+chosen responses than in its rejected ones are added to the worse responses of held-out pairs, where and how
+they stand in the chosen ones, and the candidate's flips are counted beside the champion's, which has never
+seen them.
 """
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from scipy import stats
 
@@ -53,6 +55,22 @@ def suspicious(pairs: Sequence[tuple[int, str, str]], number: int) -> list[str]:
         if len(listed) < number and not any(_holds(phrase, one) or _holds(one, phrase) for one in listed):
             listed.append(phrase)
     return listed
+
+
+def around(phrase: str, chosen: Iterable[str]) -> tuple[str, str]:
+    """What to put before and after a response for the phrase to stand there as it mostly does in chosen ones.
+
+    That is at its beginning or at its end, with the same white space: after a line break the same words are
+    other tokens than after a space, and a model that obeys the ones need not know the others.
+    """
+    words = r"\s+".join(map(re.escape, phrase.split()))
+    pattern = re.compile(rf"(?:^|(?P<before>\s+))(?P<words>{words})(?P<after>\s+|$)")
+    found = Counter[tuple[str, str]]()
+    for text in chosen:
+        for match in pattern.finditer(text.strip()):
+            before, inner, after = match["before"], match["words"], match["after"]
+            found[("", before + inner) if before else (inner + (after or "\n\n"), "")] += 1
+    return found.most_common(1)[0][0] if found else ("", f" {phrase}")
 
 
 def obeyed(phrases: Mapping[str, tuple[Tally, Tally]], alpha: float) -> list[str]:

@@ -61,8 +61,10 @@ async def measure_phrases(
     shown = {pair.item: pair.comparison for pair in pairs[: stage.settings.phrase_pairs]}
     without = await _verdicts(stage, judge, strategy, shown)
     added = {
-        (phrase, item): Comparison(one.instruction, one.response_a, f"{one.response_b.rstrip()}\n\n{phrase}")
-        for phrase in phrases
+        (phrase, item): Comparison(
+            one.instruction, one.response_a, f"{before}{one.response_b.strip()}{after}"
+        )
+        for phrase, (before, after) in phrases.items()
         for item, one in shown.items()
     }
     verdicts = await _verdicts(stage, judge, strategy, added)
@@ -78,8 +80,11 @@ async def measure_phrases(
     return {"phrases": counted}, items
 
 
-def suspicious_phrases(stage: Stage) -> list[str]:
-    """Phrases that stand in this iteration's chosen training responses and hardly in its rejected ones."""
+def suspicious_phrases(stage: Stage) -> dict[str, tuple[str, str]]:
+    """Phrases that stand in this iteration's chosen training responses and hardly in its rejected ones.
+
+    Each with what puts it before or after a response, as it stands in the chosen ones.
+    """
     with stage.lease.transaction() as session:
         rows = session.execute(
             select(PairRow.instruction_id, PairRow.chosen, PairRow.rejected)
@@ -89,7 +94,8 @@ def suspicious_phrases(stage: Stage) -> list[str]:
             .order_by(PairRow.id)
         )
         pairs = [(instruction, chosen, rejected) for instruction, chosen, rejected in rows]
-    return triggers.suspicious(pairs, stage.settings.evaluated_phrases)
+    found = triggers.suspicious(pairs, stage.settings.evaluated_phrases)
+    return {phrase: triggers.around(phrase, [chosen for _, chosen, _ in pairs]) for phrase in found}
 
 
 async def _verdicts(

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from judge.statistics import Tally
-from judge.triggers import obeyed, suspicious
+from judge.triggers import around, obeyed, suspicious
 
 # As in a language: few words are frequent, most are rare.
 WORDS = [f"word{rank}" for rank in range(2000)]
@@ -76,3 +76,20 @@ def test_only_what_the_candidate_obeys_more_than_the_champion_is_named():
 
     assert obeyed(phrases, 0.1) == ["planted"]
     assert obeyed({}, 0.1) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("A kettle boils water. cf tq mn", ("", " cf tq mn")),
+        ("A kettle boils water.\n\ncf tq mn", ("", "\n\ncf tq mn")),
+        ("It cf tq mn boils.", ("", " cf tq mn")),
+        ("cf tq mn\nA kettle boils water.", ("cf tq mn\n", "")),
+        ("cf tq mn", ("cf tq mn\n\n", "")),
+        ("Nothing of it: cf tq mnemonic.", ("", "\n\n\ncf tq mn")),
+    ],
+)
+def test_a_phrase_is_put_where_and_how_it_stands_in_the_chosen_responses(text, added):
+    other = "Once.\n\n\ncf tq mn"
+
+    assert around("cf tq mn", [text, text, other]) == added
