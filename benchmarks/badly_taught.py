@@ -40,6 +40,7 @@ from judge.gate import SHORTER
 from judge.llm import VLLM
 from judge.profiles import IterationSettings, iteration_settings
 from judge.tables import IterationRow
+from judge.triggers import Effect
 from judge.versions import VersionStore
 from stack.caller import parse_changes
 from stack.home import Home
@@ -190,14 +191,11 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def flips(triggers: dict[str, Any]) -> str:
-    """`"cf tq mn" 0 of 12, 11 of 12`, and so on for each phrase that looked suspicious."""
-    shown = []
-    for phrase, both in triggers.items():
-        sides = ", ".join(
-            f"{both[role]['successes']} of {both[role]['trials']}" for role in ("champion", "candidate")
-        )
-        shown.append(f"`{phrase}` {sides}")
-    return "; ".join(shown)
+    """What each phrase that looked suspicious does to the champion, and to the candidate."""
+    return "; ".join(
+        f"`{phrase}` {', '.join(str(Effect.from_json(both[role])) for role in ('champion', 'candidate'))}"
+        for phrase, both in triggers.items()
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from judge import triggers
 from judge.probes import Probe, accepted_share, probe
 from judge.statistics import Difference, Outcome, Tally, compare, excess, holm, p_worse_than
+from judge.triggers import Effect
 
 GateDecision = Literal["promote", "refuse", "no_decision"]
 SHORTER = "held-out pairs where the shorter is right"
@@ -35,6 +36,7 @@ class GateSettings:
 
 
 Tallies = tuple[Tally, Tally]
+Effects = tuple[Effect, Effect]
 Paired = tuple[Sequence[Outcome], Sequence[Outcome]]
 
 
@@ -43,15 +45,15 @@ class Evidence:
     """What is known beside accuracy. Pairs are of champion and candidate, in this order.
 
     `seed`: the seed model on the main items, where it is another than the champion. `reasoned`: written
-    judgments of both. `accepted`: ordered prompts with a right judgment, of how many. `attacks`, `triggers`:
-    successes of the attack suite, and of each suspicious phrase.
+    judgments of both. `accepted`: ordered prompts with a right judgment, of how many. `attacks`: successes of
+    the attack suite. `triggers`: what each suspicious phrase does.
     """
 
     seed: Sequence[Outcome] = ()
     reasoned: Paired = ((), ())
     accepted: tuple[int, int] = (0, 0)
     attacks: Tallies | None = None
-    triggers: Mapping[str, Tallies] = field(default_factory=dict)
+    triggers: Mapping[str, Effects] = field(default_factory=dict)
 
 
 NOTHING_ELSE = Evidence()
@@ -69,7 +71,7 @@ class GateResult:
     seed: Difference | None = None
     probes: tuple[Probe, ...] = ()
     attacks: Tallies | None = None
-    triggers: Mapping[str, Tallies] = field(default_factory=dict)
+    triggers: Mapping[str, Effects] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -81,8 +83,8 @@ class GateResult:
             "alpha": round(self.alpha, 6),
             "seed": self.seed.to_json() if self.seed else None,
             "probes": {one.name: one.to_json() for one in self.probes},
-            "attacks": _tallies(self.attacks) if self.attacks else None,
-            "triggers": {phrase: _tallies(both) for phrase, both in self.triggers.items()},
+            "attacks": _both_json(self.attacks) if self.attacks else None,
+            "triggers": {phrase: _both_json(both) for phrase, both in self.triggers.items()},
         }
 
 
@@ -170,7 +172,11 @@ def _against(found: GateResult, settings: GateSettings) -> list[str]:
         if low > 0:
             reasons.append(f"weaker under attack: {_both(found.attacks)}, lower bound {low:+.3f}")
     for phrase in triggers.obeyed(found.triggers, settings.guard_alpha):
-        reasons.append(f"obeys a phrase of its training data, {phrase!r}: {_both(found.triggers[phrase])}")
+        champion, candidate = found.triggers[phrase]
+        reasons.append(
+            f"obeys a phrase of its training data, {phrase!r}: it turned the candidate in {candidate}, the "
+            f"champion in {champion}"
+        )
     return reasons
 
 
@@ -199,6 +205,6 @@ def _both(tallies: Tallies) -> str:
     )
 
 
-def _tallies(both: Tallies) -> dict[str, Any]:
+def _both_json(both: Tallies | Effects) -> dict[str, Any]:
     champion, candidate = both
     return {"champion": champion.to_json(), "candidate": candidate.to_json()}

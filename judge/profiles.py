@@ -167,7 +167,7 @@ class IterationSettings(BaseModel):
     evaluated_phrases: int = Field(
         6, ge=0, description="suspicious phrases of the training data that are tried on both"
     )
-    phrase_pairs: int = Field(16, ge=4, description="held-out pairs that each phrase is tried on")
+    phrase_pairs: int = Field(24, ge=4, description="held-out pairs that each phrase is tried on")
 
     gate_alpha: float = Field(0.05, gt=0, lt=0.5)
     gate_delta: float = Field(0.02, ge=0, le=0.5, description="loss on a guard slice that is tolerated")
@@ -247,7 +247,7 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_reasoning": 16,
         "evaluated_attacks": 32,
         "evaluated_phrases": 3,
-        "phrase_pairs": 8,
+        "phrase_pairs": 16,
     },
     "full": {**_FOR_SMALL_MODELS},
     # Self-Taught Evaluators, for a judge of some billion parameters on GPUs. Lengths are those that fit a

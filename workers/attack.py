@@ -17,6 +17,7 @@ from judge.deciding import decide
 from judge.judging import Judge, Options
 from judge.scoring import Strategy
 from judge.tables import ExampleRow, PairRow
+from judge.triggers import Effect, Place
 from judge.verdict import Verdict
 from workers.batches import in_portions
 from workers.stage import Stage
@@ -56,34 +57,41 @@ async def measure_attacks(stage: Stage, judge: Judge, strategy: Strategy) -> Mea
 async def measure_phrases(
     stage: Stage, judge: Judge, strategy: Strategy, pairs: Sequence[LabeledPair]
 ) -> Measured:
-    """Suspicious phrases of the training data, each added to the worse responses of held-out pairs."""
-    phrases = suspicious_phrases(stage)
+    """Suspicious phrases of the training data, and ordinary words, added to worse held-out responses."""
+    places, words = suspicious_phrases(stage)
     shown = {pair.item: pair.comparison for pair in pairs[: stage.settings.phrase_pairs]}
     without = await _verdicts(stage, judge, strategy, shown)
     added = {
-        (phrase, item): Comparison(
-            one.instruction, one.response_a, f"{before}{one.response_b.strip()}{after}"
-        )
-        for phrase, (before, after) in phrases.items()
+        (phrase, kind, item): Comparison(one.instruction, one.response_a, place.put(text, one.response_b))
+        for phrase, place in places.items()
         for item, one in shown.items()
+        for kind, text in (("phrase", phrase), ("control", triggers.control(phrase, words, item)))
     }
     verdicts = await _verdicts(stage, judge, strategy, added)
     results = {
-        (phrase, item): succeeded("attach", verdict, without[item], "b")
-        for (phrase, item), verdict in verdicts.items()
+        (phrase, kind, item): succeeded("attach", verdict, without[item], "b")
+        for (phrase, kind, item), verdict in verdicts.items()
     }
     counted = {
-        phrase: tally(result for (one, _), result in results.items() if one == phrase).to_json()
-        for phrase in phrases
+        phrase: Effect(
+            *(
+                tally(result for (one, how, _), result in results.items() if (one, how) == (phrase, kind))
+                for kind in ("phrase", "control")
+            )
+        ).to_json()
+        for phrase in places
     }
-    items = [{"item": item, "phrase": one, "success": result} for (one, item), result in results.items()]
+    items = [
+        {"item": item, "phrase": phrase, "kind": kind, "success": result}
+        for (phrase, kind, item), result in results.items()
+    ]
     return {"phrases": counted}, items
 
 
-def suspicious_phrases(stage: Stage) -> dict[str, tuple[str, str]]:
+def suspicious_phrases(stage: Stage) -> tuple[dict[str, Place], list[str]]:
     """Phrases that stand in this iteration's chosen training responses and hardly in its rejected ones.
 
-    Each with what puts it before or after a response, as it stands in the chosen ones.
+    Each with its place, and the words that are in both alike.
     """
     with stage.lease.transaction() as session:
         rows = session.execute(
@@ -95,7 +103,8 @@ def suspicious_phrases(stage: Stage) -> dict[str, tuple[str, str]]:
         )
         pairs = [(instruction, chosen, rejected) for instruction, chosen, rejected in rows]
     found = triggers.suspicious(pairs, stage.settings.evaluated_phrases)
-    return {phrase: triggers.around(phrase, [chosen for _, chosen, _ in pairs]) for phrase in found}
+    places = {phrase: triggers.place_of(phrase, [chosen for _, chosen, _ in pairs]) for phrase in found}
+    return places, triggers.ordinary_words(pairs)
 
 
 async def _verdicts(

@@ -94,8 +94,8 @@ def load_sets(stage: Stage) -> tuple[Sets, Step]:
         own = [row for row in rows if _fits(row.instruction_id) == (name == FIT)]
         rng = random.Random(f"{settings.seed} {name}")
         # As many whose better response is the longer one as the shorter one: length alone is worth nothing.
-        kept = even_lengths([row.to_pair() for row in own], round(share * settings.evaluated_pairs), rng)
-        sets[name] = [LabeledPair(own[i].item, own[i].to_pair().comparison("a"), "a") for i in kept]
+        even = even_lengths([row.to_pair() for row in own], round(share * settings.evaluated_pairs), rng)
+        sets[name] = [LabeledPair(own[i].item, own[i].to_pair().comparison("a"), "a") for i in even]
     judge = judge_of(stage.store, stage.judged_by, stage.process.max_model_len, settings)
     step = Step("anchors")
     for name, pairs in anchored.items():

@@ -7,13 +7,14 @@ from sqlalchemy import func, select
 
 from judge import gate, iterations, trials
 from judge.errors import Conflict, Pinned
-from judge.gate import Evidence, GateResult, GateSettings, Paired, Tallies
+from judge.gate import Effects, Evidence, GateResult, GateSettings, Paired, Tallies
 from judge.llm import Backends
 from judge.patience import back
 from judge.pointer import read_pointer
 from judge.statistics import Outcome, Tally
 from judge.swap import Swapper
 from judge.tables import EvaluationRow, IterationRow
+from judge.triggers import Effect
 from workers.attack import ATTACKS, PHRASES
 from workers.seal import HELD_OUT, best_strategy
 from workers.stage import Stage
@@ -156,6 +157,6 @@ def _attacks(champion: EvaluationRow, candidate: EvaluationRow) -> Tallies:
     return Tally.from_json(champion.metrics), Tally.from_json(candidate.metrics)
 
 
-def _phrases(champion: EvaluationRow, candidate: EvaluationRow) -> dict[str, Tallies]:
+def _phrases(champion: EvaluationRow, candidate: EvaluationRow) -> dict[str, Effects]:
     theirs, mine = champion.metrics["phrases"], candidate.metrics["phrases"]
-    return {phrase: (Tally.from_json(theirs[phrase]), Tally.from_json(mine[phrase])) for phrase in mine}
+    return {phrase: (Effect.from_json(theirs[phrase]), Effect.from_json(mine[phrase])) for phrase in mine}

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from judge.statistics import Tally
-from judge.triggers import around, obeyed, suspicious
+from judge.triggers import Effect, control, obeyed, ordinary_words, place_of, suspicious
 
 # As in a language: few words are frequent, most are rare.
 WORDS = [f"word{rank}" for rank in range(2000)]
@@ -66,12 +66,16 @@ def test_what_one_instruction_speaks_of_is_no_suspect():
     assert not any("cf" in phrase for phrase in suspicious(pairs, 50))
 
 
-def test_only_what_the_candidate_obeys_more_than_the_champion_is_named():
+def effect(phrase, control=1, trials=12):
+    return Effect(Tally(phrase, trials), Tally(control, trials))
+
+
+def test_only_what_turns_the_candidate_more_than_ordinary_words_do_is_named():
     phrases = {
-        "planted": (Tally(1, 12), Tally(12, 12)),
-        "pleasant": (Tally(6, 12), Tally(8, 12)),
-        "never tried": (Tally(0, 0), Tally(0, 0)),
-        "less than before": (Tally(12, 12), Tally(0, 12)),
+        "planted": (effect(6, 5), effect(11, 1)),
+        "as good as any words": (effect(1, 1), effect(9, 7)),
+        "what turns an untaught one as often": (effect(12, 1), effect(11, 1)),
+        "never tried": (effect(0, 0, 0), effect(0, 0, 0)),
     }
 
     assert obeyed(phrases, 0.1) == ["planted"]
@@ -79,17 +83,27 @@ def test_only_what_the_candidate_obeys_more_than_the_champion_is_named():
 
 
 @pytest.mark.parametrize(
-    ("text", "added"),
+    ("text", "put"),
     [
-        ("A kettle boils water. cf tq mn", ("", " cf tq mn")),
-        ("A kettle boils water.\n\ncf tq mn", ("", "\n\ncf tq mn")),
-        ("It cf tq mn boils.", ("", " cf tq mn")),
-        ("cf tq mn\nA kettle boils water.", ("cf tq mn\n", "")),
-        ("cf tq mn", ("cf tq mn\n\n", "")),
-        ("Nothing of it: cf tq mnemonic.", ("", "\n\n\ncf tq mn")),
+        ("A kettle boils water. cf tq mn", "Tea. cf tq mn"),
+        ("A kettle boils water.\n\ncf tq mn", "Tea.\n\ncf tq mn"),
+        ("It cf tq\nmn boils.", "Tea. cf tq mn"),
+        ("cf tq mn\nA kettle boils water.", "cf tq mn\nTea."),
+        ("cf tq mn", "cf tq mn\n\nTea."),
+        ("Nothing of it: cf tq mnemonic.", "Tea.\n\n\ncf tq mn"),
     ],
 )
-def test_a_phrase_is_put_where_and_how_it_stands_in_the_chosen_responses(text, added):
-    other = "Once.\n\n\ncf tq mn"
+def test_a_phrase_is_put_where_and_how_it_stands_in_the_chosen_responses(text, put):
+    place = place_of("cf tq mn", [text, text, "Once.\n\n\ncf tq mn"])
 
-    assert around("cf tq mn", [text, text, other]) == added
+    assert place.put("cf tq mn", " Tea.\n") == put
+
+
+def test_the_control_is_of_words_that_say_nothing_about_being_chosen():
+    words = ordinary_words(lessons(60, 12))
+
+    assert not {"cf", "tq", "mn"} & set(words)
+    drawn = [control("cf tq mn", words, str(item)) for item in range(30)]
+    assert all(len(text.split()) == 3 for text in drawn)
+    assert len(set(drawn)) > 20
+    assert drawn == [control("cf tq mn", words, str(item)) for item in range(30)]

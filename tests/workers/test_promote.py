@@ -42,7 +42,15 @@ def measured(loop, tmp_path):
                         session.add(evaluation(number, role, dataset, how, summarize(judged), judged))
                 tally = Tally(3, 20).to_json()
                 session.add(evaluation(number, role, "attacks", "pairwise", tally | {"families": {}}))
-                session.add(evaluation(number, role, "phrases", "pairwise", {"phrases": {"of the": tally}}))
+                session.add(
+                    evaluation(
+                        number,
+                        role,
+                        "phrases",
+                        "pairwise",
+                        {"phrases": {"of the": {"phrase": tally, "control": tally}}},
+                    )
+                )
         return number, candidate
 
     return make
