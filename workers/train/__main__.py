@@ -26,6 +26,8 @@ _VALIDATION = {"reasoned": "verdicts", "preferences": "verdicts", "pointwise": "
 def main(config: TrainConfig) -> None:
     """Teach the lessons that have rows, each from the model of the one before."""
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # That also fills every new tensor, to show who reads what nobody has written: time for nothing here.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     # A worker that was given up for dead may have left a training running here: wait for its end.
     lock = (config.folder / "train.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
