@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, select
 from judge.statistics import Outcome, compare, length_balanced
 from judge.tables import EvaluationRow
 from stack.caller import parse_changes
+from workers.attack import ATTACKS, PHRASES
 
 OVER = {"promoted", "refused", "no_decision", "awaiting_approval", "failed", "cancelled"}
 
@@ -116,7 +117,10 @@ def paired(database: str, number: int) -> str:
     with create_engine(database).connect() as connection:
         rows = connection.execute(
             select(EvaluationRow.dataset, EvaluationRow.role, EvaluationRow.items).where(
-                EvaluationRow.iteration_id == number, EvaluationRow.strategy == "pointwise"
+                EvaluationRow.iteration_id == number,
+                EvaluationRow.strategy == "pointwise",
+                # Attacks have no better response.
+                EvaluationRow.dataset.not_in([ATTACKS, PHRASES]),
             )
         )
         found = {(row.dataset, row.role): list(map(Outcome.from_json, row.items)) for row in rows}
@@ -125,7 +129,7 @@ def paired(database: str, number: int) -> str:
         "| pairs | n | champion | candidate | length-balanced | gained / lost | p |",
         "|---|---|---|---|---|---|---|",
     ]
-    for dataset in sorted({name for name, _ in found if name.startswith(("anchor:", "held_out"))}):
+    for dataset in sorted({name for name, _ in found}):
         before, after = found[dataset, "champion"], found[dataset, "candidate"]
         both = compare(before, after, 0.95)
         won = round(both.difference * both.items)

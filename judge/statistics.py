@@ -21,7 +21,8 @@ class Outcome:
     """What a judge did with one labeled pair, judged in both orders.
 
     `correct`: right in both orders. `verdicts`: with the preferred response shown first, and last, seen
-    from the preferred response (`a` = it won). `shorter_right`: the preferred response is the shorter.
+    from the preferred response (`a` = it won). `sides`: the same without ties, which `correct` goes by; None
+    where the verdicts know no other. `shorter_right`: the preferred response is the shorter.
     `length`: log of the preferred response's length over the other's. `rationale`: what was written, if any.
     """
 
@@ -33,6 +34,12 @@ class Outcome:
     log_odds: float | None = None
     length: float = 0.0
     rationale: str | None = None
+    sides: tuple[Verdict, Verdict] | None = None
+
+    @property
+    def favored(self) -> tuple[Verdict, Verdict]:
+        """The verdicts without ties, where they are known."""
+        return self.sides or self.verdicts
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -42,7 +49,8 @@ class Outcome:
     def from_json(cls, value: dict[str, Any]) -> "Outcome":
         """The inverse of `to_json`."""
         first, last = value["verdicts"]
-        return cls(**{**value, "verdicts": (first, last)})
+        sides = tuple(value["sides"]) if value.get("sides") else None
+        return cls(**{**value, "verdicts": (first, last), "sides": sides})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +130,8 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     shorter = [outcome for outcome in outcomes if outcome.shorter_right]
     longer = [outcome for outcome in outcomes if not outcome.shorter_right]
     judged = [verdict for outcome in outcomes for verdict in outcome.verdicts]
-    right_first = sum(outcome.verdicts[0] == "a" for outcome in outcomes)
-    right_last = sum(outcome.verdicts[1] == "a" for outcome in outcomes)
+    right_first = sum(outcome.favored[0] == "a" for outcome in outcomes)
+    right_last = sum(outcome.favored[1] == "a" for outcome in outcomes)
     return {
         "items": len(outcomes),
         "consistent_accuracy": _interval(sum(o.correct for o in outcomes), len(outcomes)),

@@ -160,12 +160,15 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
     async def work(pair: LabeledPair) -> Outcome:
         if how == "reasoning":
             decision = await reason(judge, pair.comparison)
-            outcome = _outcome(pair, [order.verdict for order in decision.orders], None)
+            verdicts = [order.verdict for order in decision.orders]
+            outcome = _outcome(pair, verdicts, verdicts, None)
             return replace(outcome, rationale=decision.rationale)
         odds = await judge.log_odds(pair.comparison, _direct(how))
         calibration = judge.calibration(_direct(how))
-        verdicts = [calibration.verdict(value, allow_tie=True) for value in odds.per_order]
-        return _outcome(pair, verdicts, odds.overall)
+        verdicts, sides = (
+            [calibration.verdict(value, allow_tie=ties) for value in odds.per_order] for ties in (True, False)
+        )
+        return _outcome(pair, verdicts, sides, odds.overall)
 
     def store(results: list[Outcome]) -> None:
         outcomes.extend(results)
@@ -266,14 +269,19 @@ def _direct(how: str) -> Strategy:
     return "pairwise" if how == "pairwise" else "pointwise"
 
 
-def _outcome(pair: LabeledPair, verdicts: Sequence[Verdict], log_odds: float | None) -> Outcome:
+def _outcome(
+    pair: LabeledPair, verdicts: Sequence[Verdict], sides: Sequence[Verdict], log_odds: float | None
+) -> Outcome:
     first, last = verdicts
     chosen, rejected = pair.comparison.response_a, pair.comparison.response_b
     return Outcome(
         item=pair.item,
         cluster=pair.comparison.instruction.digest[:16],
-        correct=first == last == "a",
+        # Pairs with a known winner: a tie leaves it open, which the probe of ties looks at. What is right or
+        # wrong is the side (docs/decisions/0016).
+        correct=sides[0] == sides[1] == "a",
         verdicts=(first, last),
+        sides=(sides[0], sides[1]),
         shorter_right=len(chosen) < len(rejected),
         log_odds=log_odds,
         length=math.log(max(len(chosen), 1) / max(len(rejected), 1)),
