@@ -35,8 +35,8 @@ def test_an_iteration_teaches_measures_and_swaps(loop):
     counts = row.counts
     assert counts["select"]["selected"] == 40
     pairs = counts["pair"]["funnel"][1]
-    # Two of each, and four of each that is held out.
-    assert pairs["came_in"] == 2 * 40 + 2 * counts["select"]["held_out"]
+    # Two of each, and up to four of each that is held out, as far as two strategies give different ones.
+    assert 2 * 40 < pairs["came_in"] <= 2 * 40 + 2 * counts["select"]["held_out"]
     assert counts["pair"]["training"] + counts["pair"]["held_out"] == pairs["kept"]
     assert pairs["dropped"].keys() <= {"repeated"}
     # The scripted judge always says A: right in one order, wrong in the other, so nothing is balanced.
