@@ -113,7 +113,10 @@ def report(iteration: dict[str, Any]) -> str:
 
 
 def paired(database: str, number: int) -> str:
-    """Candidate and champion on the same pairs, by the pointwise read: McNemar's exact test, one-sided."""
+    """Candidate and champion on the same pairs, by the pointwise read: McNemar's exact test, one-sided.
+
+    Ties are the share of the candidate's verdicts, where it may give them.
+    """
     with create_engine(database).connect() as connection:
         rows = connection.execute(
             select(EvaluationRow.dataset, EvaluationRow.role, EvaluationRow.items).where(
@@ -126,8 +129,8 @@ def paired(database: str, number: int) -> str:
         found = {(row.dataset, row.role): list(map(Outcome.from_json, row.items)) for row in rows}
     lines = [
         "",
-        "| pairs | n | champion | candidate | length-balanced | gained / lost | p |",
-        "|---|---|---|---|---|---|---|",
+        "| pairs | n | champion | candidate | length-balanced | gained / lost | p | ties |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for dataset in sorted({name for name, _ in found}):
         before, after = found[dataset, "champion"], found[dataset, "candidate"]
@@ -135,9 +138,10 @@ def paired(database: str, number: int) -> str:
         won = round(both.difference * both.items)
         gained, lost = (both.discordant + won) // 2, (both.discordant - won) // 2
         even = [length_balanced(side) for side in (before, after)]
+        ties = sum(outcome.verdicts.count("tie") for outcome in after) / (2 * both.items)
         lines.append(
             f"| {dataset} | {both.items} | {both.champion:.3f} | {both.candidate:.3f} "
-            f"| {even[0]:.3f} to {even[1]:.3f} | {gained} / {lost} | {both.p_better:.2g} |"
+            f"| {even[0]:.3f} to {even[1]:.3f} | {gained} / {lost} | {both.p_better:.2g} | {ties:.2f} |"
         )
     return "\n".join(lines)
 

@@ -5,7 +5,6 @@ a right one against a wrong, tied or invalid one of the same ordered prompt. Som
 set apart as validation; none of theirs is trained on, which both know before they draw even sets.
 """
 
-import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from judge.balance import even_places
 from judge.comparison import PreferencePair, Side
+from judge.draw import is_drawn
 from judge.profiles import IterationSettings
 from judge.tables import ExampleRow, JudgmentRow, PairRow
 
@@ -78,8 +78,7 @@ def load_examples(session: Session, iteration: int, settings: IterationSettings)
 
 def is_validation(instruction: int, share: float) -> bool:
     """Whether an instruction of the training share is set apart for early stopping."""
-    value = int(hashlib.sha256(f"validation {instruction}".encode()).hexdigest()[:8], 16)
-    return value < share * 2**32
+    return is_drawn(f"validation {instruction}", share)
 
 
 def contrast(judgments: Iterable[JudgmentRow], rng: random.Random) -> list[tuple[JudgmentRow, JudgmentRow]]:

@@ -6,7 +6,6 @@ it at once. A trial goes on while its iteration has the mode as its status; ever
 with an audit entry, so any number of gateways may work on one trial.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge import iterations
+from judge.draw import is_drawn
 from judge.errors import NotFound
 from judge.iterations import ON_TRIAL
 from judge.pointer import read_pointer
@@ -40,8 +40,7 @@ class Trial:
 
     def routed(self, decision_id: str) -> bool:
         """Whether this decision is one of the share; the same in every gateway."""
-        value = int(hashlib.sha256(f"{self.iteration} {decision_id}".encode()).hexdigest()[:8], 16)
-        return value < self.settings.trial_share * 2**32
+        return is_drawn(f"{self.iteration} {decision_id}", self.settings.trial_share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def suspicious(pairs: Sequence[tuple[int, str, str]], number: int) -> list[str]:
 
 
 def place_of(phrase: str, chosen: Iterable[str]) -> Place:
-    """Where the phrase mostly stands in chosen responses."""
+    """Where the phrase mostly stands in chosen responses, one of which has it at least."""
     words = r"\s+".join(map(re.escape, phrase.split()))
     pattern = re.compile(rf"(?:^|(?P<before>\s+)){words}(?P<after>\s+|$)")
     found = Counter(
@@ -117,7 +117,7 @@ def place_of(phrase: str, chosen: Iterable[str]) -> Place:
         for text in chosen
         for match in pattern.finditer(text.strip())
     )
-    return found.most_common(1)[0][0] if found else Place(first=False, space=" ")
+    return found.most_common(1)[0][0]
 
 
 def ordinary_words(pairs: Sequence[tuple[int, str, str]]) -> list[str]:

@@ -16,6 +16,7 @@ from judge.comparison import Comparison
 from judge.deciding import decide
 from judge.judging import Judge, Options
 from judge.scoring import Strategy
+from judge.statistics import Tally
 from judge.tables import ExampleRow, PairRow
 from judge.triggers import Effect, Place
 from judge.verdict import Verdict
@@ -72,14 +73,12 @@ async def measure_phrases(
         (phrase, kind, item): succeeded("attach", verdict, without[item], "b")
         for (phrase, kind, item), verdict in verdicts.items()
     }
+
+    def turned(phrase: str, kind: str) -> Tally:
+        return tally(result for (one, how, _), result in results.items() if (one, how) == (phrase, kind))
+
     counted = {
-        phrase: Effect(
-            *(
-                tally(result for (one, how, _), result in results.items() if (one, how) == (phrase, kind))
-                for kind in ("phrase", "control")
-            )
-        ).to_json()
-        for phrase in places
+        phrase: Effect(turned(phrase, "phrase"), turned(phrase, "control")).to_json() for phrase in places
     }
     items = [
         {"item": item, "phrase": phrase, "kind": kind, "success": result}

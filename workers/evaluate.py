@@ -9,7 +9,6 @@ model version, with a manifest that says which strategy serves and how it is cal
 """
 
 import asyncio
-import hashlib
 import math
 import random
 from collections.abc import Iterable, Sequence
@@ -27,6 +26,7 @@ from judge.balance import even_lengths
 from judge.comparison import Comparison, Instruction
 from judge.database import outlasting
 from judge.deciding import reason
+from judge.draw import is_drawn
 from judge.funnel import Step
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
@@ -91,7 +91,7 @@ def load_sets(stage: Stage) -> tuple[Sets, Step]:
         anchored = anchors.load_anchors(session)
     sets: Sets = {}
     for name, share in ((FIT, _FIT_SHARE), (HELD_OUT, 1 - _FIT_SHARE)):
-        own = [row for row in rows if _fits(row.instruction_id) == (name == FIT)]
+        own = [row for row in rows if is_drawn(f"fit {row.instruction_id}", _FIT_SHARE) == (name == FIT)]
         rng = random.Random(f"{settings.seed} {name}")
         # As many whose better response is the longer one as the shorter one: length alone is worth nothing.
         even = even_lengths([row.to_pair() for row in own], round(share * settings.evaluated_pairs), rng)
@@ -106,11 +106,6 @@ def load_sets(stage: Stage) -> tuple[Sets, Step]:
         step.drop("too_long", len(drawn) - len(kept))
         sets[f"anchor:{name}"] = kept
     return sets, step
-
-
-def _fits(instruction: int) -> bool:
-    """Whether the pairs of a held-out instruction are fitted on; the gate decides on the others."""
-    return int(hashlib.sha256(f"fit {instruction}".encode()).hexdigest()[:8], 16) < _FIT_SHARE * 2**32
 
 
 async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:

@@ -6,7 +6,6 @@ evenly, newest first, within the quotas. What was left out, and why, is the top 
 """
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 from judge import budget, classifier, fingerprints, instructions, planning, protected
 from judge.classification import Classification
 from judge.comparison import Instruction
+from judge.draw import is_drawn
 from judge.errors import Conflict, InvalidInput
 from judge.fingerprints import Print
 from judge.generator import Generator, connected, generator_name
@@ -132,8 +132,7 @@ def generation(session: Session, version: str) -> int:
 
 def is_held_out(digest: str, share: float) -> bool:
     """Decided by the instruction alone, so that it never changes sides between iterations."""
-    value = int(hashlib.sha256(f"held-out {digest}".encode()).hexdigest()[:8], 16)
-    return value < share * 2**32
+    return is_drawn(f"held-out {digest}", share)
 
 
 def _draw(
