@@ -12,8 +12,8 @@ each model of `--measure`. A run that is in WORK/results.jsonl already is not re
 
 Two flags start no engine. `--table` prints the results as Markdown. `--describe` prints what was wrong with
 the responses of the pool, by kind, and of each run in WORK the strategies of its training pairs, in how many
-of each the longer response is chosen, and their tokens. It finds the strategy of a row by constructing the
-pairs of the pool once more, so it needs the same data and the same number of instructions.
+of each the longer response is chosen, and their tokens. It finds the strategy of a row by making the rows
+once more, so it needs the same data and the same number of instructions.
 """
 
 import argparse
@@ -51,7 +51,6 @@ from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings, PairMix
 from workers.batches import in_portions
 from workers.engine import take_weights
-from workers.tokens import pointwise_row
 
 MAX_MODEL_LEN = 4096
 RESULTS = "results.jsonl"
@@ -104,10 +103,19 @@ def describe(options: argparse.Namespace) -> None:
     for name, settings in ((name, DEFAULTS | RUNS[name]) for name in options.runs):
         rows = read(options.work / name / "pointwise.jsonl")
         if rows:
+            lessons, _ = apart(settings, training)
             judge = seed_judge(options.model, settings["field_tokens"])
-            pairs = made(settings, training, random.Random(f"sweep {settings['mix']}"))
-            known = {tables.key(pointwise_row(judge, pair)): pair for pair in pairs}
-            print(f"\n{tables.lessons(name, rows, known)}", flush=True)
+            print(
+                f"\n{described(name, rows, read_lessons(judge, lessons, [], settings), lessons)}", flush=True
+            )
+
+
+def described(
+    name: str, rows: Sequence[tables.Row], datasets: Datasets, lessons: Sequence[PreferencePair]
+) -> str:
+    """The strategies and lengths of a run's rows, found in the pairs that they are made from."""
+    known = {tables.key(row): pair for row, pair in zip(datasets["pointwise"], lessons, strict=True)}
+    return tables.lessons(name, rows, known)
 
 
 async def sweep(options: argparse.Namespace, url: str) -> None:
@@ -147,15 +155,11 @@ async def taught(
     """The folder of the model that the run has trained; the seed's if it trains none."""
     if not settings["pairs"]:
         return Path(options.model)
-    pairs = training_pairs(settings, pool)
-    # As in an iteration, a share of the training pairs chooses the checkpoint.
-    apart = int(len(pairs) * settings["validation"])
-    validation, lessons = pairs[:apart], pairs[apart:]
+    lessons, validation = apart(settings, pool)
     judge = seed_judge(options.model, settings["field_tokens"], server)
     if settings["strategy"] == "pointwise":
-        datasets = read_lessons(judge, lessons, validation)
-        known = {tables.key(row): pair for row, pair in zip(datasets["pointwise"], lessons, strict=True)}
-        print(tables.lessons(name, datasets["pointwise"], known), flush=True)
+        datasets = read_lessons(judge, lessons, validation, settings)
+        print(described(name, datasets["pointwise"], datasets, lessons), flush=True)
     elif settings["strategy"] == "pairwise":
         datasets = label_lessons(judge, lessons)
     else:
@@ -184,19 +188,23 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], data
     return folder / "candidate"
 
 
+def apart(
+    settings: dict[str, Any], pool: Sequence[Answered]
+) -> tuple[list[PreferencePair], list[PreferencePair]]:
+    """The pairs to learn from, and those that choose the checkpoint, as in an iteration."""
+    pairs = training_pairs(settings, pool)
+    validation = int(len(pairs) * settings["validation"])
+    return pairs[validation:], pairs[:validation]
+
+
 def training_pairs(settings: dict[str, Any], pool: Sequence[Answered]) -> list[PreferencePair]:
     """As the pair and filter stages make them: by shares, balanced by length, so many at most."""
     rng = random.Random(f"sweep {settings['mix']}")
-    pairs = made(settings, pool, rng)
+    mix = PairMix.model_validate(MIXES[settings["mix"]]).model_dump()
+    pairs = [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
     kept = [pairs[index] for index in even_lengths(pairs, settings["pairs"], rng)]
     rng.shuffle(kept)
     return kept
-
-
-def made(settings: dict[str, Any], pool: Sequence[Answered], rng: random.Random) -> list[PreferencePair]:
-    """All pairs of a pool by the shares of a run."""
-    mix = PairMix.model_validate(MIXES[settings["mix"]]).model_dump()
-    return [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
 
 
 async def measure(
@@ -204,7 +212,7 @@ async def measure(
 ) -> dict[str, list[list[Any]]]:
     """For each set, of each pair: its id, whether it is right, whether the shorter one is the better."""
     await take_weights(server, folder, "measured")
-    judge = judge_in(folder, "measured", settings["field_tokens"], server)
+    judge = judge_in(folder, "measured", settings["read_tokens"], server)
     outcomes: dict[str, list[list[Any]]] = defaultdict(list)
 
     async def one(task: tuple[str, LabeledPair]) -> tuple[str, list[Any]]:

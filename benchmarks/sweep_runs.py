@@ -30,7 +30,8 @@ MIXES: dict[str, dict[str, float]] = {
     "default": IterationSettings().mix.model_dump(),
 }  # fmt: skip
 
-# `strategy` is what is trained and measured. `validation` is the share of the pairs that chooses the
+# `strategy` is what is trained and measured. Texts are cut to `field_tokens` in training and to `read_tokens`
+# where the model is measured. `validation` is the share of the pairs that chooses the
 # checkpoint. `judged` pairs are judged with reasoning `samples` times in each order, of which rejection
 # sampling leaves those that a run by reasoning learns from. With 0 pairs the seed model is measured.
 DEFAULTS: dict[str, Any] = {
@@ -39,6 +40,8 @@ DEFAULTS: dict[str, Any] = {
     "pairs": 480,
     "per_instruction": 3,
     "field_tokens": 96,
+    "read_tokens": 96,
+    "shortened_share": 0.0,
     "validation": 0.1,
 }
 _BASE: dict[str, Any] = {

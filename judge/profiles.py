@@ -133,6 +133,13 @@ class IterationSettings(BaseModel):
     field_tokens: int = Field(
         96, ge=32, description="longer texts are cut in the middle, in training and evaluation"
     )
+    shortened_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the pairs for the pointwise read whose longer texts are cut, as what is served may "
+        "be and what is generated seldom is",
+    )
     method: Literal["lora", "full"] = Field(
         "lora", description="train adapters, or the weights themselves (which want lower learning rates)"
     )

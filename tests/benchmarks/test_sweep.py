@@ -76,7 +76,7 @@ async def test_describing_names_the_strategies_of_what_a_run_was_trained_on(opti
         await sweep.sweep(options, server.url)
     settings = DEFAULTS | RUNS["demands"]
     training, _ = split(answered(options.work, drawn(options.data, INSTRUCTIONS)))
-    pairs = sweep.training_pairs(settings, training)
+    pairs, _ = sweep.apart(settings, training)
     judge = sweep.seed_judge(options.model, settings["field_tokens"])
     rows = [pointwise_row(judge, pair) for pair in pairs]
     (options.work / "demands").mkdir()
