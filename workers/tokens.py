@@ -18,7 +18,7 @@ from judge.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 
 MINIMUM_PAIRS = 8
-# What is left of the longer response of a pair that is shortened: at least so many tokens, a share of its own.
+# What is left of the longer response of a pair that is shortened.
 _LEAST_TOKENS = 16
 _LEAST_SHARE, _MOST_SHARE = 0.4, 0.9
 LESSONS = ("reasoned", "preferences", "pointwise")
@@ -83,8 +83,8 @@ def pointwise_rows(
     """The rows of the pointwise lesson; in a share of them the longer texts have lost their middle.
 
     Generated responses are short, and real ones long: a judge that never learned from a text that was cut
-    takes the cut itself for a merit (docs/experiments.md). Each pair's texts are cut to the same length, which
-    is drawn, so that where the longer response is right as often as the shorter one, so is the cut one.
+    takes the cut itself for a merit (docs/experiments.md). A pair's texts are cut to one length, which is
+    drawn: where the longer response is right as often as the shorter one, so is the cut one.
     """
     return [
         _shortened_row(judge, pair, rng) if rng.random() < shortened else pointwise_row(judge, pair)
