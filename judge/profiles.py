@@ -137,7 +137,7 @@ class IterationSettings(BaseModel):
         0.5,
         ge=0,
         le=1,
-        description="share of the pairs for the pointwise read whose longer texts are cut, as served ones may be",
+        description="share of the pairs for the pointwise read that learn with their longer texts cut",
     )
     method: Literal["lora", "full"] = Field(
         "lora", description="train adapters, or the weights themselves (which want lower learning rates)"
