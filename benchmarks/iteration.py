@@ -88,18 +88,22 @@ def report(iteration: dict[str, Any]) -> str:
         lines.append(f"| {step['step']} | {step['came_in']} | {step['kept']} | {dropped} |")
     lines += [
         "",
-        "| pairs | strategy | version | n | right in both orders | position-consistent | shorter is right |",
-        "|---|---|---|---|---|---|---|",
+        "| pairs | strategy | version | n | right in both orders | position-consistent | shorter is right "
+        "| a text was cut |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in iteration["evaluations"]:
         metrics = row["metrics"]
         # Attacks and phrases have figures of their own, which the gate's reasons name.
         if "items" not in metrics:
             continue
-        shares = [
-            metrics.get(n) for n in ("consistent_accuracy", "position_consistency", "accuracy_shorter_right")
-        ]
-        cells = " | ".join(share(value) for value in shares)
+        names = (
+            "consistent_accuracy",
+            "position_consistency",
+            "accuracy_shorter_right",
+            "accuracy_truncated",
+        )
+        cells = " | ".join(share(metrics.get(name)) for name in names)
         name = (
             row["role"]
             if row["role"] != "champion" or iteration["judged_by"] != iteration["seed_version"]

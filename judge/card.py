@@ -144,6 +144,9 @@ def _of_pairs(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"the verdict depends on the order of the responses in part: consistent {_share(consistent)}."
     if shorter and longer and shorter[2] < longer[1]:
         yield f"worse where the shorter response is right, {_share(shorter)}, than else, {_share(longer)}."
+    cut, whole = metrics.get("accuracy_truncated"), metrics.get("accuracy_whole")
+    if cut and whole and cut[2] < whole[1]:
+        yield f"worse where a text is cut, {_share(cut)}, than where it reads all, {_share(whole)}."
     if metrics["invalid_share"]:
         yield f"{metrics['invalid_share']:.3f} of the verdicts are invalid."
     if metrics["items"] < _FEW:

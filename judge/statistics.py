@@ -24,6 +24,7 @@ class Outcome:
     from the preferred response (`a` = it won). `sides`: the same without ties, which `correct` goes by; None
     where the verdicts know no other. `shorter_right`: the preferred response is the shorter.
     `length`: log of the preferred response's length over the other's. `rationale`: what was written, if any.
+    `truncated`: a text was too long to be read whole.
     """
 
     item: str
@@ -35,6 +36,7 @@ class Outcome:
     length: float = 0.0
     rationale: str | None = None
     sides: tuple[Verdict, Verdict] | None = None
+    truncated: bool = False
 
     @property
     def favored(self) -> tuple[Verdict, Verdict]:
@@ -129,6 +131,8 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         return {"items": 0}
     shorter = [outcome for outcome in outcomes if outcome.shorter_right]
     longer = [outcome for outcome in outcomes if not outcome.shorter_right]
+    cut = [outcome for outcome in outcomes if outcome.truncated]
+    whole = [outcome for outcome in outcomes if not outcome.truncated]
     judged = [verdict for outcome in outcomes for verdict in outcome.verdicts]
     right_first = sum(outcome.favored[0] == "a" for outcome in outcomes)
     right_last = sum(outcome.favored[1] == "a" for outcome in outcomes)
@@ -142,6 +146,8 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         ),
         "accuracy_shorter_right": _interval(sum(o.correct for o in shorter), len(shorter)),
         "accuracy_longer_right": _interval(sum(o.correct for o in longer), len(longer)),
+        "accuracy_truncated": _interval(sum(o.correct for o in cut), len(cut)),
+        "accuracy_whole": _interval(sum(o.correct for o in whole), len(whole)),
         "length_balanced_accuracy": round(length_balanced(outcomes), 4),
         "invalid_share": round(judged.count("invalid") / len(judged), 4),
         "tie_share": round(judged.count("tie") / len(judged), 4),

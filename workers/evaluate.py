@@ -156,14 +156,14 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
         if how == "reasoning":
             decision = await reason(judge, pair.comparison)
             verdicts = [order.verdict for order in decision.orders]
-            outcome = _outcome(pair, verdicts, verdicts, None)
+            outcome = _outcome(pair, verdicts, verdicts, None, decision.truncated)
             return replace(outcome, rationale=decision.rationale)
         odds = await judge.log_odds(pair.comparison, _direct(how))
         calibration = judge.calibration(_direct(how))
         verdicts, sides = (
             [calibration.verdict(value, allow_tie=ties) for value in odds.per_order] for ties in (True, False)
         )
-        return _outcome(pair, verdicts, sides, odds.overall)
+        return _outcome(pair, verdicts, sides, odds.overall, odds.truncated)
 
     def store(results: list[Outcome]) -> None:
         outcomes.extend(results)
@@ -265,7 +265,11 @@ def _direct(how: str) -> Strategy:
 
 
 def _outcome(
-    pair: LabeledPair, verdicts: Sequence[Verdict], sides: Sequence[Verdict], log_odds: float | None
+    pair: LabeledPair,
+    verdicts: Sequence[Verdict],
+    sides: Sequence[Verdict],
+    log_odds: float | None,
+    truncated: bool,
 ) -> Outcome:
     first, last = verdicts
     chosen, rejected = pair.comparison.response_a, pair.comparison.response_b
@@ -280,6 +284,7 @@ def _outcome(
         shorter_right=len(chosen) < len(rejected),
         log_odds=log_odds,
         length=math.log(max(len(chosen), 1) / max(len(rejected), 1)),
+        truncated=truncated,
     )
 
 

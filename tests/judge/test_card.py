@@ -1,6 +1,7 @@
 """The model card: what the manifest says, to people."""
 
 import random
+from dataclasses import replace
 
 from judge import card
 from judge.statistics import Outcome, Tally, summarize
@@ -70,6 +71,16 @@ def test_weaknesses_come_from_the_figures_and_only_where_they_are():
     assert "gives way to attacks of the family orders" in weak
     assert "padding" not in weak
     assert "agreement with people is not known" in strong
+
+
+def test_a_judge_that_is_lost_where_texts_are_cut_says_so():
+    cut = [replace(one, item=f"cut {one.item}", truncated=True) for one in outcomes(0.5, 0.5)]
+
+    lost = card.weaknesses(manifest([*outcomes(0.9, 0.9), *cut]))
+    even = card.weaknesses(manifest([*outcomes(0.9, 0.9), *(replace(one, correct=True) for one in cut)]))
+
+    assert any("worse where a text is cut" in line for line in lost)
+    assert not any("a text is cut" in line for line in even)
 
 
 def test_a_seed_has_a_card_that_promises_nothing():

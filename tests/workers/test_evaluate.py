@@ -3,9 +3,11 @@
 import pytest
 from sqlalchemy import select
 
+from benchmarks.sweep import seed_judge
 from judge.pointer import move_champion
 from judge.scoring import Calibration
 from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow, StageRow
+from judge.templates import pointwise
 from tests.tiny_model import make_tiny_model
 from tests.versions import probe_of
 from tests.workers.conftest import on_topic
@@ -116,3 +118,26 @@ def again(loop, number):
         stage.status = "due"
         session.get_one(IterationRow, number).status = "running"
     loop.run(number, "evaluate")
+
+
+def test_pairs_with_a_text_that_is_cut_are_told_from_the_others(loop):
+    loop.bring_in(80)
+    number = loop.start(instructions=80, held_out_share=0.5, field_tokens=110, max_pointwise=8)
+
+    assert loop.run(number).error is None
+
+    held_out = (EvaluationRow.dataset == "held_out", EvaluationRow.strategy == "pointwise")
+    judge = seed_judge(loop.store.path(loop.rows(select(IterationRow))[0].seed_version), 110)
+    (row,) = loop.rows(select(EvaluationRow).where(*held_out, EvaluationRow.role == "candidate"))
+    texts = {pair.item: pair.to_pair() for pair in loop.rows(select(PairRow).where(PairRow.held_out))}
+    for item in row.items:
+        pair = texts[item["item"]]
+        prompts = [
+            judge.response_prompt(pointwise(), pair.instruction, text, 1)
+            for text in (pair.chosen, pair.rejected)
+        ]
+        assert item["truncated"] == any(prompt.truncated for prompt in prompts)
+    cut = [item for item in row.items if item["truncated"]]
+    assert 0 < len(cut) < len(row.items)
+    right = sum(item["correct"] for item in cut)
+    assert row.metrics["accuracy_truncated"][0] == pytest.approx(right / len(cut), abs=1e-4)
