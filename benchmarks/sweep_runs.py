@@ -51,7 +51,6 @@ _BASE: dict[str, Any] = {
     "method": "full",
     "pointwise_learning_rate": 1e-4,
     "sft_learning_rate": 1e-4,
-    "shortened_share": 0.5,
     "validation": 0.0,
 }
 _REASONING = _BASE | {"strategy": "reasoning", "pairs": 32, "samples": 15, "sft_epochs": 2}
@@ -69,7 +68,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "pointwise_learning_rate": 1e-4,
     },
     "base": _BASE,
-    "whole": _BASE | {"shortened_share": 0.0},
+    "cut": _BASE | {"shortened_share": 0.5},
     "half-pairs": _BASE | {"pairs": 72},
     "double-pairs": _BASE | {"pairs": 288},
     "low-rate": _BASE | {"pointwise_learning_rate": 3e-5},

@@ -134,7 +134,7 @@ class IterationSettings(BaseModel):
         96, ge=32, description="longer texts are cut in the middle, in training and evaluation"
     )
     shortened_share: float = Field(
-        0.5,
+        0.0,
         ge=0,
         le=1,
         description="share of the pairs for the pointwise read that learn with their longer texts cut",
