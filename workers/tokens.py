@@ -82,8 +82,8 @@ def pointwise_rows(
 ) -> list[Row]:
     """The rows of the pointwise lesson; in a share of them the longer texts have lost their middle.
 
-    Generated responses are short, and real ones long: a judge that never learned from a text that was cut
-    takes the cut itself for a merit (docs/experiments.md). A pair's texts are cut to one length, which is
+    Generated responses are short, and real ones long: without this a judge meets a cut text in service first.
+    It did not help the packaged model (docs/experiments.md). A pair's texts are cut to one length, which is
     drawn: where the longer response is right as often as the shorter one, so is the cut one.
     """
     return [
