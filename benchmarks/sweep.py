@@ -105,9 +105,8 @@ def describe(options: argparse.Namespace) -> None:
         if rows:
             lessons, _ = apart(settings, training)
             judge = seed_judge(options.model, settings["field_tokens"])
-            print(
-                f"\n{described(name, rows, read_lessons(judge, lessons, [], settings), lessons)}", flush=True
-            )
+            datasets = read_lessons(judge, lessons, [], settings)
+            print(f"\n{described(name, rows, datasets, lessons)}", flush=True)
 
 
 def described(
