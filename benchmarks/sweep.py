@@ -105,7 +105,7 @@ def describe(options: argparse.Namespace) -> None:
         if rows:
             lessons, _ = apart(settings, training)
             judge = seed_judge(options.model, settings["field_tokens"])
-            datasets = read_lessons(judge, lessons, [], settings)
+            datasets = read_lessons(judge, lessons, [])
             print(f"\n{described(name, rows, datasets, lessons)}", flush=True)
 
 
@@ -157,7 +157,7 @@ async def taught(
     lessons, validation = apart(settings, pool)
     judge = seed_judge(options.model, settings["field_tokens"], server)
     if settings["strategy"] == "pointwise":
-        datasets = read_lessons(judge, lessons, validation, settings)
+        datasets = read_lessons(judge, lessons, validation)
         print(described(name, datasets["pointwise"], datasets, lessons), flush=True)
     elif settings["strategy"] == "pairwise":
         datasets = label_lessons(judge, lessons)

@@ -41,7 +41,6 @@ DEFAULTS: dict[str, Any] = {
     "per_instruction": 3,
     "field_tokens": 96,
     "read_tokens": 96,
-    "shortened_share": 0.0,
     "validation": 0.1,
 }
 _BASE: dict[str, Any] = {
@@ -68,7 +67,6 @@ RUNS: dict[str, dict[str, Any]] = {
         "pointwise_learning_rate": 1e-4,
     },
     "base": _BASE,
-    "cut": _BASE | {"shortened_share": 0.5},
     "half-pairs": _BASE | {"pairs": 72},
     "double-pairs": _BASE | {"pairs": 288},
     "low-rate": _BASE | {"pointwise_learning_rate": 3e-5},

@@ -18,7 +18,7 @@ from judge.judging import SIDES, Judge, Options
 from judge.llm import Sampling
 from judge.templates import pairwise_direct
 from workers.batches import in_portions
-from workers.tokens import pointwise_rows, read_row, reasoned_row
+from workers.tokens import pointwise_row, read_row, reasoned_row
 
 JUDGMENTS = "judgments.jsonl"
 _CUT = Options(cut=True)
@@ -26,15 +26,11 @@ Datasets = dict[str, list[dict[str, list[int]]]]
 
 
 def read_lessons(
-    judge: Judge,
-    pairs: Sequence[PreferencePair],
-    validation: Sequence[PreferencePair],
-    settings: dict[str, Any],
+    judge: Judge, pairs: Sequence[PreferencePair], validation: Sequence[PreferencePair]
 ) -> Datasets:
-    """For the pointwise read; of a share of the pairs the longer texts are cut."""
-    rng = random.Random("sweep shortened")
+    """For the pointwise read."""
     return {
-        "pointwise": pointwise_rows(judge, pairs, settings["shortened_share"], rng),
+        "pointwise": [pointwise_row(judge, pair) for pair in pairs],
         "reads": [read_row(judge, pair) for pair in validation],
     }
 

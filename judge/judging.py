@@ -126,17 +126,6 @@ class Judge:
         self.reasoning_tokens = reasoning_tokens
         self.field_tokens = field_tokens or manifest.field_tokens
 
-    def reading(self, field_tokens: int) -> "Judge":
-        """The same judge where it reads at most so many tokens of each text."""
-        return Judge(
-            self.version,
-            self.manifest,
-            self.assembler,
-            self.backends,
-            reasoning_tokens=self.reasoning_tokens,
-            field_tokens=field_tokens,
-        )
-
     @classmethod
     def load(
         cls, store: VersionStore, version: str, backends: Backends, max_model_len: int, **options: int | None

@@ -133,12 +133,6 @@ class IterationSettings(BaseModel):
     field_tokens: int = Field(
         96, ge=32, description="longer texts are cut in the middle, in training and evaluation"
     )
-    shortened_share: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of the pairs for the pointwise read that learn with their longer texts cut",
-    )
     method: Literal["lora", "full"] = Field(
         "lora", description="train adapters, or the weights themselves (which want lower learning rates)"
     )

@@ -5,7 +5,6 @@ The prompts come from the assembler that serves, so what is trained is what is s
 
 import hashlib
 import json
-import random
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,9 +17,6 @@ from judge.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 
 MINIMUM_PAIRS = 8
-# What is left of the longer response of a pair that is shortened.
-_LEAST_TOKENS = 16
-_LEAST_SHARE, _MOST_SHARE = 0.4, 0.9
 LESSONS = ("reasoned", "preferences", "pointwise")
 Row = dict[str, list[int]]
 
@@ -43,12 +39,7 @@ def write_datasets(stage: Stage) -> tuple[str, dict[str, int]]:
     datasets = {
         "reasoned": [reasoned_row(judge, example) for example in examples.reasoned],
         "preferences": [preference_row(judge, example) for example in examples.preferences],
-        "pointwise": pointwise_rows(
-            judge,
-            [example.pair for example in examples.pointwise],
-            stage.settings.shortened_share,
-            random.Random(f"{stage.settings.seed} shortened"),
-        ),
+        "pointwise": [pointwise_row(judge, example.pair) for example in examples.pointwise],
         "verdicts": [verdict_row(judge, example.pair) for example in examples.validation],
         "reads": [read_row(judge, example.pair) for example in examples.validation],
     }
@@ -75,31 +66,6 @@ def preference_row(judge: Judge, example: Example) -> Row:
         "chosen_ids": _completion(judge, example.judgment),
         "rejected_ids": _completion(judge, example.wrong),
     }
-
-
-def pointwise_rows(
-    judge: Judge, pairs: Iterable[PreferencePair], shortened: float, rng: random.Random
-) -> list[Row]:
-    """The rows of the pointwise lesson; in a share of them the longer texts have lost their middle.
-
-    Generated responses are short, and real ones long: without this a judge meets a cut text in service first.
-    It did not help the packaged model (docs/experiments.md). A pair's texts are cut to one length, which is
-    drawn: where the longer response is right as often as the shorter one, so is the cut one.
-    """
-    return [
-        _shortened_row(judge, pair, rng) if rng.random() < shortened else pointwise_row(judge, pair)
-        for pair in pairs
-    ]
-
-
-def _shortened_row(judge: Judge, pair: PreferencePair, rng: random.Random) -> Row:
-    encoder = judge.assembler.encoder
-    longest = max(len(encoder.untrusted(text)) for text in (pair.chosen, pair.rejected))
-    most = min(longest, judge.field_tokens or longest)
-    tokens = max(_LEAST_TOKENS, int(most * rng.uniform(_LEAST_SHARE, _MOST_SHARE)))
-    row = pointwise_row(judge.reading(tokens), pair)
-    # Where the texts differed in their middles alone, nothing is left to learn.
-    return pointwise_row(judge, pair) if row["chosen_ids"] == row["rejected_ids"] else row
 
 
 def pointwise_row(judge: Judge, pair: PreferencePair) -> Row:
