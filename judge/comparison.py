@@ -63,6 +63,16 @@ class Instruction:
         return self.messages[-1].content
 
     @property
+    def answered_turns(self) -> "list[tuple[Instruction, str]]":
+        """The user's earlier turns, each as an instruction of its own, with the response that it got."""
+        turns = self.messages
+        return [
+            (Instruction(turns[:index]), turn.content.strip())
+            for index, turn in enumerate(turns)
+            if turn.role == "assistant" and index and turns[index - 1].role == "user"
+        ]
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the normalized messages: equal for texts that differ only in case and spacing."""
         canonical = [[turn.role, fold(turn.content)] for turn in self.messages]

@@ -7,6 +7,7 @@ modified     the response to a similar but different instruction that the genera
 neighbor     the response to one of the most similar other instructions, of about the same length
 random       the response to any other instruction
 hotter       a response to the same instruction that was sampled at a higher temperature
+logged       a response that the gathered conversation has, against the generator's own at the same place
 requirement  two versions of the response, under an added requirement that only the chosen one meets
 shortened    a full response to another instruction, against a shortened good one
 corrupted    the same response with a quarter of its words out of place
@@ -32,13 +33,17 @@ _MIN_CHARS = 8
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An instruction with a good response, and perhaps worse ones that were written for it."""
+    """An instruction with a good response, and perhaps worse ones that were written for it.
+
+    `weaker_response`: the generator's, where the good one was logged by a model that answers better.
+    """
 
     key: int
     instruction: Instruction
     response: str
     modified_response: str | None = None
     hotter_response: str | None = None
+    weaker_response: str | None = None
 
 
 def usable(response: str) -> bool:
@@ -124,6 +129,26 @@ def _hotter(
     return PreferencePair(item.instruction, item.response, item.hotter_response, "hotter")
 
 
+def _logged(
+    pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
+) -> PreferencePair | None:
+    item = pool[position]
+    if item.weaker_response is None:
+        return None
+    # The generator writes to its limit, whatever was asked; how long a text is must not tell whose it is.
+    rejected = _about_as_long(item.weaker_response, len(item.response))
+    return PreferencePair(item.instruction, item.response, rejected, "logged")
+
+
+def _about_as_long(text: str, chars: int) -> str:
+    """The first sentences of a text, as many as come nearest to a length."""
+    ends, position = [], 0
+    for part in sentences(text):
+        position = text.index(part, position) + len(part)
+        ends.append(position)
+    return text[: min(ends, key=lambda end: abs(end - chars), default=len(text))]
+
+
 def _random(
     pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
 ) -> PreferencePair | None:
@@ -196,6 +221,7 @@ _MAKERS: dict[str, Maker] = {
     "modified": _modified,
     "random": _random,
     "hotter": _hotter,
+    "logged": _logged,
     "requirement": _requirement,
     "shortened": _shortened,
     "corrupted": _worse("corrupted", degraded.displaced),

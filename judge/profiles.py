@@ -30,6 +30,7 @@ class PairMix(BaseModel):
     modified: float = Field(0, ge=0)
     random: float = Field(0, ge=0)
     hotter: float = Field(0, ge=0)
+    logged: float = Field(0, ge=0)
     requirement: float = Field(0, ge=0)
     shortened: float = Field(0, ge=0)
     corrupted: float = Field(0, ge=0)

@@ -16,7 +16,7 @@ from judge.similarity import likeness
 
 # Strategies of `judge.pairs` whose rejected response was written for itself. In the others it is the chosen
 # one with a fault put in, so that the two are alike on purpose.
-WRITTEN_APART = ("neighbor", "modified", "random", "hotter", "shortened")
+WRITTEN_APART = ("neighbor", "modified", "random", "hotter", "logged", "shortened")
 _NEAR = 0.9
 _RELATED, _SAME = 0.25, 0.95
 _FEWEST, _LONGEST = 10, 600

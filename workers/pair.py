@@ -24,7 +24,7 @@ from judge.profiles import Related
 from judge.responses import near_identical
 from judge.tables import InstructionRow, PairRow, ResponseRow, SelectionRow
 from workers.drops import Dropping
-from workers.responses import all_tasks, generate, probing_tasks, why_not, written
+from workers.responses import all_tasks, generate, probing_tasks, turns, why_not, written
 from workers.stage import Stage
 
 # Modified instructions by which a generator is measured: cheap, and enough to tell most of them from few.
@@ -47,7 +47,7 @@ def run(stage: Stage) -> dict[str, Any]:
     mix = resolved(settings.mix.model_dump(), related, stand_in=bool(measured))
     scale = settings.pairs_per_instruction / (sum(mix.values()) or 1)
     shares = {kind: mix[kind] * scale for kind in ("modified", "hotter")}
-    asyncio.run(generate(stage, all_tasks(stage, shares)))
+    asyncio.run(generate(stage, all_tasks(stage, shares, logged=bool(mix["logged"]))))
     return {**construct_pairs(stage, mix), **measured}
 
 
@@ -84,8 +84,11 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
     judge = planning.judge_of(stage.store, stage.judged_by, stage.process.max_model_len, settings)
     rows, selected = written(stage), _selected(stage)
     instructions = {row.id: Instruction.from_json(row.messages) for _, row in selected}
+    shares_of = {row.id: selection.held_out for selection, row in selected}
     responses = Dropping(stage.iteration, "responses", len(rows))
-    texts = _usable(rows, instructions, settings.keep_cut_off, responses)
+    earlier = turns(instructions.items()) if mix["logged"] else []
+    asked = {(turn.instruction_id, turn.kind): turn.instruction for turn in earlier}
+    texts = _usable(rows, instructions, asked, settings.keep_cut_off, responses)
     counts: dict[str, Any] = {"responses": responses.step.kept}
     pairs = Dropping(stage.iteration, "pairs", 0)
     shares: dict[bool, list[tuple[int, PreferencePair]]] = {}
@@ -100,6 +103,16 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
             )
             for selection, row in selected
             if selection.held_out == held_out and (row.id, "response") in texts
+        ]
+        pool += [
+            Answered(
+                key=turn.instruction_id,
+                instruction=turn.instruction,
+                response=turn.response,
+                weaker_response=texts.get((turn.instruction_id, turn.kind)),
+            )
+            for turn in earlier
+            if shares_of[turn.instruction_id] == held_out
         ]
         rng = random.Random(f"{settings.seed} pairs {held_out}")
         each = max(settings.pairs_per_instruction, _HELD_OUT_EACH if held_out else 0)
@@ -131,13 +144,18 @@ def _selected(stage: Stage) -> Sequence[tuple[SelectionRow, InstructionRow]]:
 def _usable(
     rows: Sequence[ResponseRow],
     instructions: Mapping[int, Instruction],
+    asked: Mapping[tuple[int, str], Instruction],
     keep_cut_off: bool,
     dropping: Dropping,
 ) -> dict[tuple[int, str], str]:
-    """The texts by instruction and kind, without those that are of no use."""
+    """The texts by instruction and kind, without those that are of no use.
+
+    `asked` holds what was asked where that is not the whole of the instruction.
+    """
     texts = {}
     for row in sorted(rows, key=lambda row: (row.instruction_id, row.kind)):
-        reason = why_not(row, instructions[row.instruction_id], keep_cut_off)
+        instruction = asked.get((row.instruction_id, row.kind), instructions[row.instruction_id])
+        reason = why_not(row, instruction, keep_cut_off)
         if reason:
             dropping.drop(row.instruction_id, reason)
         else:

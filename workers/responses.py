@@ -2,11 +2,12 @@
 
 For each selected instruction it answers once; for a share of them it also writes a similar but different
 instruction and answers that (the paper's rejected response), and for a share it answers again, sampled
-hotter. A killed stage asks only for what is missing.
+hotter. Where the pairs want logged responses it also answers what the earlier turns of a conversation asked.
+A killed stage asks only for what is missing.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -32,11 +33,29 @@ _REWRITE_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A text to generate: the response to an instruction, a hotter one, or one to a modification of it."""
+    """A text to generate: the response to an instruction, a hotter one, or one to a modification of it.
+
+    The kind of one to an earlier turn is that turn's (`Turn`), and so is `instruction`.
+    """
 
     instruction_id: int
     instruction: Instruction
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier turn of a selected conversation: what was asked, and the logged response."""
+
+    instruction_id: int
+    instruction: Instruction
+    response: str
+    place: int
+
+    @property
+    def kind(self) -> str:
+        """Of the text that the generator writes in the response's place."""
+        return f"turn {self.place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +101,32 @@ class Writer:
         return await self._generator.answer(instruction, sampling)
 
 
-def all_tasks(stage: Stage, shares: Mapping[str, float]) -> list[Task]:
-    """A response to each selected instruction, and a text of each other kind for its share of them."""
+def all_tasks(stage: Stage, shares: Mapping[str, float], *, logged: bool) -> list[Task]:
+    """A response to each selected instruction, and a text of each other kind for its share of them.
+
+    With `logged` also one to each earlier turn of a conversation.
+    """
     draws = {kind: random.Random(f"{stage.settings.seed} {kind}") for kind in shares}
+    selected = _selected(stage)
     tasks = []
-    for instruction_id, instruction in _selected(stage):
+    for instruction_id, instruction in selected:
         tasks.append(Task(instruction_id, instruction, "response"))
         for kind, share in shares.items():
             if draws[kind].random() < share:
                 tasks.append(Task(instruction_id, instruction, kind))
-    return tasks
+    earlier = turns(selected) if logged else []
+    return tasks + [Task(turn.instruction_id, turn.instruction, turn.kind) for turn in earlier]
+
+
+def turns(selected: Iterable[tuple[int, Instruction]]) -> list[Turn]:
+    """The earlier turns of the conversations, each once: a conversation is logged anew with every request."""
+    found: dict[str, Turn] = {}
+    for instruction_id, conversation in selected:
+        for place, (instruction, response) in enumerate(conversation.answered_turns, 1):
+            turn = Turn(instruction_id, instruction, response, place)
+            if flaw(instruction, response, finished=True) is None:
+                found.setdefault(instruction.digest, turn)
+    return list(found.values())
 
 
 def probing_tasks(stage: Stage, count: int) -> list[Task]:

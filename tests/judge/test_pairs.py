@@ -26,6 +26,7 @@ def pool():
             if index % 2
             else None,
             hotter_response=f"Well, the {topic} of {index}, whatever green they sleep.",
+            weaker_response=f"It is {topic}. " * index + f"That was {topic} number {index}.",
         )
         for index, topic in enumerate(TOPICS)
     ]
@@ -59,6 +60,19 @@ def test_whoever_lent_a_text_is_named(strategy):
             said = set(re.findall(r"[^\W\d_]+", pair.rejected)) - common - words[key]
             lenders = {other for other in words if other != key and said & words[other] - {"item"}}
             assert not lenders or pair.lender in lenders
+
+
+def test_the_length_of_a_weaker_response_does_not_give_it_away():
+    response = "A short answer. It has two sentences."
+    weaker = "One sentence is this. Two sentences are this. Three of them. Four of them. Five, at last."
+    item = Answered(0, Instruction.of("Say it briefly."), response, weaker_response=weaker)
+    other = Answered(1, Instruction.of("Say it at length."), response)
+
+    pairs = construct([item, other], {"logged": 1.0}, 1, random.Random(1))
+
+    assert [(key, pair.rejected) for key, pair in pairs] == [
+        (0, "One sentence is this. Two sentences are this.")
+    ]
 
 
 def test_a_requirement_is_in_the_instruction_and_met_by_the_chosen_response_alone():

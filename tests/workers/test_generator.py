@@ -1,15 +1,18 @@
 """Classification, the generator, and the strategy that fits it: over real stages and a scripted vLLM."""
 
 import json
+import random
 
 import pytest
 from sqlalchemy import select
 
 from judge.classification import CATEGORIES
+from judge.comparison import Instruction
+from judge.instructions import Gathered, store
 from judge.iterations import StageRow, update
 from judge.tables import ClassificationRow, DropRow, IterationRow, PairRow, ResponseRow, SelectionRow
 from tests.scripted_vllm import scripted
-from tests.workers.conftest import respond
+from tests.workers.conftest import WORDS, respond
 from workers.pair import PROBES, resolved
 
 MIX = {"neighbor": 1, "modified": 1}
@@ -247,3 +250,51 @@ def test_a_mix_can_be_given_to_one_strategy():
     assert resolved(mix, "modified") == {"neighbor": 0, "modified": 0.5, "random": 0.5}
     assert resolved(mix, "neighbor") == {"neighbor": 0.5, "modified": 0, "random": 0.5}
     assert 0 < resolved(mix, "modified", stand_in=True)["neighbor"] < 1e-6
+
+
+def turn(role, content):
+    return {"role": role, "content": content}
+
+
+def test_logged_responses_are_chosen_over_what_the_generator_writes_in_their_place(loop):
+    def logged(number):
+        return f"As for topic-{number} 's own story, {'it is long. ' * 3}"
+
+    conversations = []
+    for number in range(100, 115):
+        words = [" ".join(random.Random(number + part).sample(WORDS, 8)) for part in (0, 100, 200)]
+        asked = [f"Say what topic-{number} is: {words[0]}.", f"{words[1]} topic-{number} ?", words[2]]
+        first = [turn("user", asked[0]), turn("assistant", logged(number)), turn("user", asked[1])]
+        refused = turn("assistant", "As an AI language model, I cannot answer that.")
+        conversations += [first, [*first, refused, turn("user", asked[2] + f" topic-{number} ?")]]
+    items = [Gathered(Instruction.from_json(one), "test", "local", "en") for one in conversations]
+    with loop.sessions.begin() as session:
+        store(session, items)
+    number = loop.start(mix={"logged": 1}, pairs_per_instruction=1, instructions=90)
+
+    row = loop.run(number, "select", "pair")
+
+    pairs = loop.rows(select(PairRow))
+    # A conversation that goes on is logged again and again, and a response that declines is no example.
+    assert sorted(pair.messages[0]["content"] for pair in pairs) == sorted(
+        one[0]["content"] for one in conversations[::2]
+    )
+    texts = {(one.instruction_id, one.kind): one.text for one in loop.rows(select(ResponseRow))}
+    for pair in pairs:
+        about = int(pair.messages[0]["content"].split("topic-")[1].split()[0])
+        assert (pair.strategy, pair.chosen) == ("logged", logged(about).strip())
+        assert texts[pair.instruction_id, "turn 1"].startswith(pair.rejected)
+    assert row.counts["pair"]["training"] + row.counts["pair"]["held_out"] == 15
+
+
+def test_without_a_share_for_logged_responses_earlier_turns_are_left_alone(loop):
+    asked_before = [turn("user", "Say what topic-7 is."), turn("assistant", "It is a thing.")]
+    with loop.sessions.begin() as session:
+        one = Instruction.from_json([*asked_before, turn("user", "And topic-7 in winter?")])
+        store(session, [Gathered(one, "test", "local", "en")])
+    number = loop.start(instructions=61)
+
+    loop.run(number, "select", "pair")
+
+    assert {one.kind for one in loop.rows(select(ResponseRow))} == {"response"}
+    assert "It is a thing." not in {pair.chosen for pair in loop.rows(select(PairRow))}
