@@ -49,8 +49,9 @@ class PairMix(BaseModel):
 
 
 # What taught the packaged small model most about real responses, of the mixes tried (docs/experiments.md).
+# Only earlier turns of conversations have logged responses: those make little else, the others the rest.
 _ON_TOPIC = PairMix(
-    requirement=0.40, neighbor=0.24, modified=0.10, random=0.08, incomplete=0.09, shortened=0.09
+    logged=2.0, requirement=0.40, neighbor=0.24, modified=0.10, random=0.08, incomplete=0.09, shortened=0.09
 )  # fmt: skip
 
 
@@ -250,7 +251,14 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_phrases": 3,
         "phrase_pairs": 16,
     },
-    "full": {**_FOR_SMALL_MODELS},
+    # Few pairs of each, so that those of logged responses are a good part of them; texts and conversations at
+    # their real lengths.
+    "full": {
+        **_FOR_SMALL_MODELS,
+        "max_instruction_chars": 2000,
+        "pairs_per_instruction": 2,
+        "field_tokens": 192,
+    },
     # Self-Taught Evaluators, for a judge of some billion parameters on GPUs. Lengths are those that fit a
     # context of 4,096 tokens, the default, whatever the texts: 3 of 800, a judgment, and our own words.
     "paper": {

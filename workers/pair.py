@@ -45,7 +45,8 @@ def run(stage: Stage) -> dict[str, Any]:
         related = "modified" if quality["usable_share"] >= settings.usable_share else "neighbor"
         measured = {"generator": {**quality, "chosen": related}}
     mix = resolved(settings.mix.model_dump(), related, stand_in=bool(measured))
-    scale = settings.pairs_per_instruction / (sum(mix.values()) or 1)
+    # Whole instructions make none of the pairs of logged responses.
+    scale = settings.pairs_per_instruction / (sum(mix.values()) - mix["logged"] or 1)
     shares = {kind: mix[kind] * scale for kind in ("modified", "hotter")}
     asyncio.run(generate(stage, all_tasks(stage, shares, logged=bool(mix["logged"]))))
     return {**construct_pairs(stage, mix), **measured}
