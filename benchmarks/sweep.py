@@ -43,7 +43,7 @@ from benchmarks.sweep_strategies import (
 )
 from judge.anchors import LabeledPair
 from judge.balance import even_lengths
-from judge.comparison import PreferencePair, Side, other
+from judge.comparison import Instruction, PreferencePair, Side, other
 from judge.engine import Engine, free_port
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
@@ -99,11 +99,11 @@ def printed(work: Path) -> str:
 def describe(options: argparse.Namespace) -> None:
     """Print the pool, and what each run in WORK was trained on."""
     print(tables.pool(read(options.work / RESPONSES)))
-    training, _ = split(answered(options.work, drawn(options.data, options.instructions)))
+    instructions = drawn(options.data, options.instructions)
     for name, settings in ((name, DEFAULTS | RUNS[name]) for name in options.runs):
         rows = read(options.work / name / "pointwise.jsonl")
         if rows:
-            lessons, _ = apart(settings, training)
+            lessons, _ = apart(settings, training(options, name, instructions))
             judge = seed_judge(options.model, settings["field_tokens"])
             datasets = read_lessons(judge, lessons, [])
             print(f"\n{described(name, rows, datasets, lessons)}", flush=True)
@@ -123,8 +123,9 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
     instructions = drawn(options.data, options.instructions)
     try:
         await server.label_weights("seed")
-        await answer(options.work, instructions, seed_judge(options.model, None, server))
-        training, held_out = split(answered(options.work, instructions))
+        writer = seed_judge(options.model, None, server)
+        await answer(options.work, instructions, writer, logged=any(map(logged, options.runs)))
+        _, held_out = split(answered(options.work, instructions))
         sets = labeled(options.data, options.limit, options.sets) | constructed(held_out, options.limit)
         folders = {"seed": options.model} | dict(one.split("=", 1) for one in options.measure)
         runs = dict.fromkeys(folders) | {name: DEFAULTS | RUNS[name] for name in options.runs}
@@ -136,7 +137,7 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
             folder = (
                 Path(folders[name])
                 if name in folders
-                else await taught(options, name, settings, training, server)
+                else await taught(options, name, settings, training(options, name, instructions), server)
             )
             trained = time.monotonic() - began
             outcomes = await measure(server, folder, sets, settings or DEFAULTS)
@@ -146,6 +147,16 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
             print(tables.results(read(options.work / RESULTS)), flush=True)
     finally:
         await server.aclose()
+
+
+def logged(run: str) -> bool:
+    """Whether a run learns from the earlier turns of conversations."""
+    return bool(MIXES[(DEFAULTS | RUNS[run])["mix"]].get("logged"))
+
+
+def training(options: argparse.Namespace, run: str, instructions: Sequence[Instruction]) -> list[Answered]:
+    """What a run constructs its pairs from."""
+    return split(answered(options.work, instructions, logged=logged(run)))[0]
 
 
 async def taught(

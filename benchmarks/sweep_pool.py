@@ -14,7 +14,7 @@ from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings
 from judge.responses import flaw
 from workers.batches import in_portions
-from workers.responses import Task, Writer
+from workers.responses import Task, Writer, turns
 
 RESPONSES = "responses.jsonl"
 HELD_OUT = {
@@ -27,14 +27,21 @@ LONGEST = 1200
 WORSE: tuple[list[str], ...] = (["modified"], ["hotter"], [], ["modified"], ["hotter"])
 
 
-async def answer(work: Path, instructions: Sequence[Instruction], judge: Judge) -> None:
-    """Write what is missing: a response to each instruction, and for shares of them a worse one."""
+async def answer(
+    work: Path, instructions: Sequence[Instruction], judge: Judge, *, logged: bool = False
+) -> None:
+    """Write what is missing: a response to each instruction, and for shares of them a worse one.
+
+    With `logged` also one to each earlier turn of a conversation.
+    """
     writer = Writer(Champion(judge), IterationSettings())
     tasks = [
         Task(index, instruction, kind)
         for index, instruction in enumerate(instructions)
         for kind in ("response", *WORSE[index % len(WORSE)])
     ]
+    if logged:
+        tasks += [turn.task for turn in turns(enumerate(instructions))]
     known = {(row["index"], row["kind"]) for row in read(work / RESPONSES)}
     missing = [task for task in tasks if (task.instruction_id, task.kind) not in known]
     done = len(tasks) - len(missing)
@@ -56,14 +63,16 @@ async def answer(work: Path, instructions: Sequence[Instruction], judge: Judge) 
     await in_portions(missing, one, store, concurrency=64)
 
 
-def answered(work: Path, instructions: Sequence[Instruction]) -> list[Answered]:
-    """The instructions with a response that can be used."""
+def answered(work: Path, instructions: Sequence[Instruction], *, logged: bool = False) -> list[Answered]:
+    """The instructions with a response that can be used; with `logged` also those of earlier turns."""
     texts = {(row["index"], row["kind"]): row["text"] for row in read(work / RESPONSES)}
-    return [
+    pool = [
         Answered(index, instruction, text, texts.get((index, "modified")), texts.get((index, "hotter")))
         for index, instruction in enumerate(instructions)
         if (text := texts.get((index, "response")))
     ]
+    earlier = turns(enumerate(instructions)) if logged else []
+    return pool + [turn.answered(texts.get((turn.instruction_id, turn.kind))) for turn in earlier]
 
 
 def drawn(data: Path, wanted: int) -> list[Instruction]:

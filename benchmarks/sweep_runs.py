@@ -1,6 +1,7 @@
 """The runs of `benchmarks.sweep`: from which pairs, how many of them, and how each is trained.
 
-`varied` to `asked` look for the mix of strategies. `base` and what follows it change one setting at a time.
+`varied` to `asked` look for the mix of strategies, `logged` and `logged-mixed` learn from the earlier turns
+of conversations. `base` and what follows it change one setting at a time.
 """
 
 from typing import Any
@@ -27,7 +28,9 @@ MIXES: dict[str, dict[str, float]] = {
         "requirement": 0.40, "neighbor": 0.20, "modified": 0.15, "random": 0.07, "incomplete": 0.09,
         "shortened": 0.09,
     },
+    "logged": {"logged": 1.0},
     "default": IterationSettings().mix.model_dump(),
+    "own": IterationSettings().mix.model_dump() | {"logged": 0.0},
 }  # fmt: skip
 
 # `strategy` is what is trained and measured. Texts are cut to `field_tokens` in training and to `read_tokens`
@@ -44,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "validation": 0.1,
 }
 _BASE: dict[str, Any] = {
-    "mix": "default",
+    "mix": "own",
     "pairs": 144,
     "per_instruction": 4,
     "method": "full",
@@ -53,6 +56,13 @@ _BASE: dict[str, Any] = {
     "validation": 0.0,
 }
 _REASONING = _BASE | {"strategy": "reasoning", "pairs": 32, "samples": 15, "sft_epochs": 2}
+_LOGGED = _BASE | {
+    "mix": "logged",
+    "pairs": 560,
+    "per_instruction": 1,
+    "field_tokens": 192,
+    "read_tokens": 192,
+}
 RUNS: dict[str, dict[str, Any]] = {
     "varied": {},
     "topic": {"mix": "topic"},
@@ -66,6 +76,8 @@ RUNS: dict[str, dict[str, Any]] = {
         "method": "full",
         "pointwise_learning_rate": 1e-4,
     },
+    "logged": _LOGGED,
+    "logged-mixed": _LOGGED | {"mix": "default", "pairs": 720, "per_instruction": 2},
     "base": _BASE,
     "half-pairs": _BASE | {"pairs": 72},
     "double-pairs": _BASE | {"pairs": 288},

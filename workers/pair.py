@@ -106,12 +106,7 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
             if selection.held_out == held_out and (row.id, "response") in texts
         ]
         pool += [
-            Answered(
-                key=turn.instruction_id,
-                instruction=turn.instruction,
-                response=turn.response,
-                weaker_response=texts.get((turn.instruction_id, turn.kind)),
-            )
+            turn.answered(texts.get((turn.instruction_id, turn.kind)))
             for turn in earlier
             if shares_of[turn.instruction_id] == held_out
         ]

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from judge.comparison import Instruction
 from judge.generator import Generator, connected
 from judge.llm import Completion, Sampling
-from judge.pairs import whole_sentences
+from judge.pairs import Answered, whole_sentences
 from judge.profiles import IterationSettings
 from judge.responses import flaw, rewrite_flaw
 from judge.tables import InstructionRow, ResponseRow, SelectionRow
@@ -56,6 +56,15 @@ class Turn:
     def kind(self) -> str:
         """Of the text that the generator writes in the response's place."""
         return f"turn {self.place}"
+
+    @property
+    def task(self) -> Task:
+        """To write that text."""
+        return Task(self.instruction_id, self.instruction, self.kind)
+
+    def answered(self, weaker: str | None) -> Answered:
+        """The turn as an answered instruction of its own; `weaker` is that text, if it can be used."""
+        return Answered(self.instruction_id, self.instruction, self.response, weaker_response=weaker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,7 @@ def all_tasks(stage: Stage, shares: Mapping[str, float], *, logged: bool) -> lis
             if draws[kind].random() < share:
                 tasks.append(Task(instruction_id, instruction, kind))
     earlier = turns(selected) if logged else []
-    return tasks + [Task(turn.instruction_id, turn.instruction, turn.kind) for turn in earlier]
+    return tasks + [turn.task for turn in earlier]
 
 
 def turns(selected: Iterable[tuple[int, Instruction]]) -> list[Turn]:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import sweep, sweep_tables
-from benchmarks.sweep_pool import answered, drawn, read, split
+from benchmarks.sweep_pool import answer, answered, drawn, read, split
 from benchmarks.sweep_runs import DEFAULTS, RUNS
 from benchmarks.sweep_strategies import judged, label_lessons, right, written_lessons
 from judge.anchors import LabeledPair
@@ -69,6 +69,39 @@ async def test_the_seed_answers_each_instruction_once_and_is_measured_on_every_s
     assert len(set(written)) == len(written)
     assert len(row["outcomes"]["y"]) == 4
     assert len(row["outcomes"]["held-out neighbor"]) == 4
+
+
+async def test_runs_on_logged_responses_learn_from_the_earlier_turns_of_conversations(options):
+    def said(number):
+        return f"A {WORDS[number]} thing{', as all know to be true' * (number % 2)}."
+
+    conversations = [
+        Instruction.from_json(
+            [
+                {"role": "user", "content": f"What is topic-{n} ?"},
+                {"role": "assistant", "content": said(n)},
+                {"role": "user", "content": f"And in winter, topic-{n} ?"},
+            ]
+        )
+        for n in range(10)
+    ]
+    with scripted(options.model, text=short).serve() as server:
+        backend = VLLM(server.url)
+        await backend.label_weights("seed")
+        judge = sweep.seed_judge(options.model, None, backend)
+        await answer(options.work, conversations, judge, logged=True)
+        await backend.aclose()
+
+    plain = sweep.training(options, "base", conversations)
+    pairs = sweep.training_pairs(DEFAULTS | RUNS["logged"], sweep.training(options, "logged", conversations))
+    assert {item.instruction for item in plain} == {conversations[n] for n in range(10) if n % 5}
+    assert pairs
+    for pair in pairs:
+        (asked,) = pair.instruction.messages
+        number = int(asked.content.split("topic-")[1].split()[0])
+        assert number % 5
+        assert (pair.strategy, pair.chosen) == ("logged", said(number))
+        assert pair.rejected.startswith(f"A topic-{number} is")
 
 
 async def test_describing_names_the_strategies_of_what_a_run_was_trained_on(options, monkeypatch, capsys):
