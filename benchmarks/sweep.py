@@ -103,7 +103,7 @@ def describe(options: argparse.Namespace) -> None:
     for name, settings in ((name, DEFAULTS | RUNS[name]) for name in options.runs):
         rows = read(options.work / name / "pointwise.jsonl")
         if rows:
-            lessons, _ = apart(settings, training(options, name, instructions))
+            lessons, _ = apart(settings, training_pool(options, name, instructions))
             judge = seed_judge(options.model, settings["field_tokens"])
             datasets = read_lessons(judge, lessons, [])
             print(f"\n{described(name, rows, datasets, lessons)}", flush=True)
@@ -137,7 +137,7 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
             folder = (
                 Path(folders[name])
                 if name in folders
-                else await taught(options, name, settings, training(options, name, instructions), server)
+                else await taught(options, name, settings, training_pool(options, name, instructions), server)
             )
             trained = time.monotonic() - began
             outcomes = await measure(server, folder, sets, settings or DEFAULTS)
@@ -154,7 +154,9 @@ def logged(run: str) -> bool:
     return bool(MIXES[(DEFAULTS | RUNS[run])["mix"]].get("logged"))
 
 
-def training(options: argparse.Namespace, run: str, instructions: Sequence[Instruction]) -> list[Answered]:
+def training_pool(
+    options: argparse.Namespace, run: str, instructions: Sequence[Instruction]
+) -> list[Answered]:
     """What a run constructs its pairs from."""
     return split(answered(options.work, instructions, logged=logged(run)))[0]
 
@@ -184,9 +186,11 @@ def train(options: argparse.Namespace, name: str, settings: dict[str, Any], data
     folder = Path(options.work) / name
     folder.mkdir(exist_ok=True)
     fields = {"sft_epochs": 0} | {
-        field: settings[field] for field in IterationSettings.model_fields if field in settings
+        field: settings[field]
+        for field in IterationSettings.model_fields
+        if field in settings and field != "mix"
     }
-    iteration = IterationSettings.model_validate(fields | {"mix": MIXES[settings["mix"]]})
+    iteration = IterationSettings.model_validate(fields)
     judge = seed_judge(options.model, settings["field_tokens"])
     config = sft.write(judge, options.model, datasets, iteration, folder, name)
     command = [sys.executable, "-m", "workers.train", str(config)]

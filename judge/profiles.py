@@ -189,6 +189,13 @@ class IterationSettings(BaseModel):
     trial_tie_rate: float = Field(0.3, ge=0, le=1, description="alarm: ties")
     trial_latency_ratio: float = Field(3.0, gt=0, description="alarm: median time over the champion's")
 
+    @field_validator("mix")
+    @classmethod
+    def _can_be_measured(cls, mix: PairMix) -> PairMix:
+        if not any(share for name, share in mix if name != "logged"):
+            raise ValueError("logged needs another strategy beside it: no held-out pairs are made of it")
+        return mix
+
     @field_validator("quotas", "curriculum", "category_cap")
     @classmethod
     def _needs_classes(cls, value: Any, info: ValidationInfo) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from judge import budget, planning
@@ -22,9 +22,9 @@ from judge.judging import Judge
 from judge.pairs import Answered, construct
 from judge.profiles import Related
 from judge.responses import near_identical
-from judge.tables import InstructionRow, PairRow, ResponseRow, SelectionRow
+from judge.tables import PairRow, ResponseRow
 from workers.drops import Dropping
-from workers.responses import all_tasks, generate, probing_tasks, turns, why_not, written
+from workers.responses import all_tasks, generate, probing_tasks, selected, training_turns, why_not, written
 from workers.stage import Stage
 
 # Modified instructions by which a generator is measured: cheap, and enough to tell most of them from few.
@@ -83,11 +83,10 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
     """
     settings = stage.settings
     judge = planning.judge_of(stage.store, stage.judged_by, stage.process.max_model_len, settings)
-    rows, selected = written(stage), _selected(stage)
-    instructions = {row.id: Instruction.from_json(row.messages) for _, row in selected}
-    shares_of = {row.id: selection.held_out for selection, row in selected}
+    rows, found = written(stage), selected(stage)
+    instructions = {row.id: Instruction.from_json(row.messages) for _, row in found}
     responses = Dropping(stage.iteration, "responses", len(rows))
-    earlier = turns(instructions.items()) if mix["logged"] else []
+    earlier = training_turns(found) if mix["logged"] else []
     asked = {(turn.instruction_id, turn.kind): turn.instruction for turn in earlier}
     texts = _usable(rows, instructions, asked, settings.keep_cut_off, responses)
     counts: dict[str, Any] = {"responses": responses.step.kept}
@@ -102,14 +101,11 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
                 modified_response=texts.get((row.id, "modified")),
                 hotter_response=texts.get((row.id, "hotter")),
             )
-            for selection, row in selected
+            for selection, row in found
             if selection.held_out == held_out and (row.id, "response") in texts
         ]
-        pool += [
-            turn.answered(texts.get((turn.instruction_id, turn.kind)))
-            for turn in earlier
-            if shares_of[turn.instruction_id] == held_out
-        ]
+        if not held_out:
+            pool += [turn.answered(texts.get((turn.instruction_id, turn.kind))) for turn in earlier]
         rng = random.Random(f"{settings.seed} pairs {held_out}")
         each = max(settings.pairs_per_instruction, _HELD_OUT_EACH if held_out else 0)
         made = construct(pool, mix, each, rng)
@@ -124,17 +120,6 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
         for step in (responses, pairs):
             step.write(session)
     return {**counts, "funnel": [responses.step.to_json(), pairs.step.to_json()]}
-
-
-def _selected(stage: Stage) -> Sequence[tuple[SelectionRow, InstructionRow]]:
-    with stage.lease.transaction() as session:
-        found = session.execute(
-            select(SelectionRow, InstructionRow)
-            .join(InstructionRow, InstructionRow.id == SelectionRow.instruction_id)
-            .where(SelectionRow.iteration_id == stage.iteration)
-            .order_by(InstructionRow.id)
-        )
-        return [(selection, row) for selection, row in found]
 
 
 def _usable(

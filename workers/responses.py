@@ -113,24 +113,32 @@ class Writer:
 def all_tasks(stage: Stage, shares: Mapping[str, float], *, logged: bool) -> list[Task]:
     """A response to each selected instruction, and a text of each other kind for its share of them.
 
-    With `logged` also one to each earlier turn of a conversation.
+    With `logged` also one to each earlier turn of the conversations of the training share.
     """
     draws = {kind: random.Random(f"{stage.settings.seed} {kind}") for kind in shares}
-    selected = _selected(stage)
+    found = selected(stage)
     tasks = []
-    for instruction_id, instruction in selected:
-        tasks.append(Task(instruction_id, instruction, "response"))
+    for _, row in found:
+        instruction = Instruction.from_json(row.messages)
+        tasks.append(Task(row.id, instruction, "response"))
         for kind, share in shares.items():
             if draws[kind].random() < share:
-                tasks.append(Task(instruction_id, instruction, kind))
-    earlier = turns(selected) if logged else []
-    return tasks + [turn.task for turn in earlier]
+                tasks.append(Task(row.id, instruction, kind))
+    return tasks + [turn.task for turn in training_turns(found)] if logged else tasks
 
 
-def turns(selected: Iterable[tuple[int, Instruction]]) -> list[Turn]:
-    """The earlier turns of the conversations, each once: a conversation is logged anew with every request."""
+def training_turns(found: Iterable[tuple[SelectionRow, InstructionRow]]) -> list[Turn]:
+    """The earlier turns of the training share's conversations.
+
+    None of the held-out ones: a judge that only knows its generator's hand would be measured as a good one.
+    """
+    return turns((row.id, Instruction.from_json(row.messages)) for held, row in found if not held.held_out)
+
+
+def turns(conversations: Iterable[tuple[int, Instruction]]) -> list[Turn]:
+    """The earlier turns of conversations, each once: a conversation is logged anew with every request."""
     found: dict[str, Turn] = {}
-    for instruction_id, conversation in selected:
+    for instruction_id, conversation in conversations:
         for place, (instruction, response) in enumerate(conversation.answered_turns, 1):
             turn = Turn(instruction_id, instruction, response, place)
             if flaw(instruction, response, finished=True) is None:
@@ -140,10 +148,10 @@ def turns(selected: Iterable[tuple[int, Instruction]]) -> list[Turn]:
 
 def probing_tasks(stage: Stage, count: int) -> list[Task]:
     """Modifications of some of the selected instructions, by which the generator is measured."""
-    selected = _selected(stage)
+    found = selected(stage)
     rng = random.Random(f"{stage.settings.seed} probes")
-    drawn = sorted(rng.sample(range(len(selected)), min(count, len(selected))))
-    return [Task(*selected[index], "modified") for index in drawn]
+    drawn = [found[index][1] for index in sorted(rng.sample(range(len(found)), min(count, len(found))))]
+    return [Task(row.id, Instruction.from_json(row.messages), "modified") for row in drawn]
 
 
 async def generate(stage: Stage, tasks: Sequence[Task]) -> None:
@@ -188,15 +196,16 @@ def why_not(row: ResponseRow, instruction: Instruction, keep_cut_off: bool) -> s
     return None if reason == "cut_off" and keep_cut_off else reason
 
 
-def _selected(stage: Stage) -> list[tuple[int, Instruction]]:
+def selected(stage: Stage) -> Sequence[tuple[SelectionRow, InstructionRow]]:
+    """What the iteration has selected, in order."""
     with stage.lease.transaction() as session:
-        rows = session.scalars(
-            select(InstructionRow)
-            .join(SelectionRow, SelectionRow.instruction_id == InstructionRow.id)
+        found = session.execute(
+            select(SelectionRow, InstructionRow)
+            .join(InstructionRow, InstructionRow.id == SelectionRow.instruction_id)
             .where(SelectionRow.iteration_id == stage.iteration)
             .order_by(InstructionRow.id)
         )
-        return [(row.id, Instruction.from_json(row.messages)) for row in rows]
+        return [(selection, row) for selection, row in found]
 
 
 def _store(stage: Stage, results: list[Generated]) -> None:

@@ -92,8 +92,10 @@ async def test_runs_on_logged_responses_learn_from_the_earlier_turns_of_conversa
         await answer(options.work, conversations, judge, logged=True)
         await backend.aclose()
 
-    plain = sweep.training(options, "base", conversations)
-    pairs = sweep.training_pairs(DEFAULTS | RUNS["logged"], sweep.training(options, "logged", conversations))
+    plain = sweep.training_pool(options, "base", conversations)
+    pairs = sweep.training_pairs(
+        DEFAULTS | RUNS["logged"], sweep.training_pool(options, "logged", conversations)
+    )
     assert {item.instruction for item in plain} == {conversations[n] for n in range(10) if n % 5}
     assert pairs
     for pair in pairs:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from judge.errors import InvalidInput
 from judge.probes import FEWEST_RATIONALES
 from judge.profiles import PRESETS, iteration_settings
 
@@ -11,3 +12,10 @@ def test_enough_judgments_are_written_for_the_probe_of_their_trigrams(profile):
     settings = iteration_settings(profile, {})
 
     assert settings.evaluated_reasoning >= FEWEST_RATIONALES * 4 / 3
+
+
+def test_a_mix_of_logged_responses_alone_is_refused_since_nothing_would_be_held_out():
+    with pytest.raises(InvalidInput, match="held-out"):
+        iteration_settings("small", {"mix": {"logged": 1}})
+
+    assert iteration_settings("small", {"mix": {"logged": 1, "random": 1}}).mix.logged == 1

@@ -10,7 +10,15 @@ from judge.classification import CATEGORIES
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
 from judge.iterations import StageRow, update
-from judge.tables import ClassificationRow, DropRow, IterationRow, PairRow, ResponseRow, SelectionRow
+from judge.tables import (
+    ClassificationRow,
+    DropRow,
+    InstructionRow,
+    IterationRow,
+    PairRow,
+    ResponseRow,
+    SelectionRow,
+)
 from tests.scripted_vllm import scripted
 from tests.workers.conftest import WORDS, respond
 from workers.pair import PROBES, resolved
@@ -270,21 +278,30 @@ def test_logged_responses_are_chosen_over_what_the_generator_writes_in_their_pla
     items = [Gathered(Instruction.from_json(one), "test", "local", "en") for one in conversations]
     with loop.sessions.begin() as session:
         store(session, items)
-    number = loop.start(mix={"logged": 1}, pairs_per_instruction=1, instructions=90)
+    mix = {"logged": 1, "neighbor": 1e-9}
+    number = loop.start(mix=mix, pairs_per_instruction=1, instructions=90)
 
     row = loop.run(number, "select", "pair")
 
-    pairs = loop.rows(select(PairRow))
+    held_out = {one.instruction_id for one in loop.rows(select(SelectionRow)) if one.held_out}
+    taught = {
+        one.messages[0]["content"]
+        for one in loop.rows(select(InstructionRow))
+        if len(one.messages) > 1 and one.id not in held_out
+    }
+    pairs = loop.rows(select(PairRow).where(PairRow.strategy == "logged"))
     # A conversation that goes on is logged again and again, and a response that declines is no example.
-    assert sorted(pair.messages[0]["content"] for pair in pairs) == sorted(
-        one[0]["content"] for one in conversations[::2]
-    )
+    assert len(pairs) == len(taught) > 5
+    assert {pair.messages[0]["content"] for pair in pairs} == taught
     texts = {(one.instruction_id, one.kind): one.text for one in loop.rows(select(ResponseRow))}
     for pair in pairs:
         about = int(pair.messages[0]["content"].split("topic-")[1].split()[0])
         assert (pair.strategy, pair.chosen) == ("logged", logged(about).strip())
         assert texts[pair.instruction_id, "turn 1"].startswith(pair.rejected)
-    assert row.counts["pair"]["training"] + row.counts["pair"]["held_out"] == 15
+    assert row.counts["pair"]["training_strategies"]["logged"] == len(pairs)
+    assert row.counts["pair"]["held_out_strategies"].keys() == {"neighbor"}
+    answered = {one.instruction_id for one in loop.rows(select(ResponseRow)) if one.kind == "turn 1"}
+    assert not answered & held_out
 
 
 def test_without_a_share_for_logged_responses_earlier_turns_are_left_alone(loop):
