@@ -14,7 +14,7 @@ from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings
 from judge.responses import flaw
 from workers.batches import in_portions
-from workers.responses import Task, Writer, turns
+from workers.responses import Task, Turn, Writer, turns
 
 RESPONSES = "responses.jsonl"
 HELD_OUT = {
@@ -41,7 +41,7 @@ async def answer(
         for kind in ("response", *WORSE[index % len(WORSE)])
     ]
     if logged:
-        tasks += [turn.task for turn in turns(enumerate(instructions))]
+        tasks += [turn.task for turn in earlier_turns(instructions)]
     known = {(row["index"], row["kind"]) for row in read(work / RESPONSES)}
     missing = [task for task in tasks if (task.instruction_id, task.kind) not in known]
     done = len(tasks) - len(missing)
@@ -71,8 +71,13 @@ def answered(work: Path, instructions: Sequence[Instruction], *, logged: bool = 
         for index, instruction in enumerate(instructions)
         if (text := texts.get((index, "response")))
     ]
-    earlier = turns(enumerate(instructions)) if logged else []
+    earlier = earlier_turns(instructions) if logged else []
     return pool + [turn.answered(texts.get((turn.instruction_id, turn.kind))) for turn in earlier]
+
+
+def earlier_turns(instructions: Sequence[Instruction]) -> list[Turn]:
+    """What was answered to the earlier turns of conversations."""
+    return turns((index, instruction, None) for index, instruction in enumerate(instructions))
 
 
 def drawn(data: Path, wanted: int) -> list[Instruction]:

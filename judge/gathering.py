@@ -20,7 +20,7 @@ from judge import fingerprints, languages, protected, tenants
 from judge.database import Lock, Sessions
 from judge.instructions import STREAM, Gathered, from_stream_entry
 from judge.portion import Portion
-from judge.redaction import redact_instruction
+from judge.redaction import redact, redact_instruction
 from judge.settings import Settings
 from judge.tables import InstructionRow, QuarantineRow
 from judge.tenants import Policy
@@ -76,8 +76,17 @@ def admit(sessions: Sessions, items: Sequence[Gathered], rules: Rules) -> Outcom
 def prepare(item: Gathered, rules: Rules) -> Gathered:
     """The item as it may be stored: redacted, with its language and its print."""
     language = item.language or languages.detect(item.instruction.text)
-    instruction = redact_instruction(item.instruction, language) if rules.redact else item.instruction
-    return replace(item, instruction=instruction, language=language, print=fingerprints.take(instruction))
+    instruction, response = item.instruction, item.response
+    if rules.redact:
+        instruction = redact_instruction(instruction, language)
+        response = response and redact(response, language)
+    return replace(
+        item,
+        instruction=instruction,
+        language=language,
+        print=fingerprints.take(instruction),
+        response=response,
+    )
 
 
 def _left(session: Session, names: set[str], default: Policy) -> dict[str, float]:

@@ -18,19 +18,24 @@ STREAM = "judgesmith:captured"
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """An instruction as it came in; `print` once it is known what tells it from others."""
+    """An instruction as it came in; `print` once it is known what tells it from others.
+
+    `response`: what a model in production answered to it, where that was logged.
+    """
 
     instruction: Instruction
     source: str
     tenant: str
     language: str | None = None
     print: Print | None = None
+    response: str | None = None
 
     def columns(self) -> dict[str, object]:
         """Its columns in `instructions` and `quarantine`."""
         return {
             "digest": self.instruction.digest,
             "messages": self.instruction.to_json(),
+            "response": self.response,
             "source": self.source,
             "language": self.language,
             "tenant": self.tenant,

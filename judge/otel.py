@@ -5,6 +5,9 @@ Since 1.37 they are attributes of the span, or of the event `gen_ai.client.infer
 events of the span or log records, one a message (`gen_ai.user.message`) or one for all of them
 (`gen_ai.content.prompt`). Older instrumentations number them in attributes, `gen_ai.prompt.0.content`, and
 OpenInference does, `llm.input_messages.0.message.content`. A span of anything else has none of these.
+
+The response stands beside them and becomes the last message: `gen_ai.output.messages`, the event
+`gen_ai.choice`, `gen_ai.completion.0.content`, `llm.output_messages.0.message.content`.
 """
 
 import json
@@ -13,12 +16,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from judge import logged
 from judge.errors import Fault, InvalidInput
 
 INPUT, SYSTEM = "gen_ai.input.messages", "gen_ai.system_instructions"
 _MESSAGE_EVENT = re.compile(r"gen_ai\.(system|user|assistant)\.message")
 _NUMBERED = re.compile(r"(?:gen_ai\.prompt|llm\.input_messages)\.(\d+)\.(?:message\.)?(role|content)")
 _PROMPT_EVENT = "gen_ai.content.prompt"
+_OUTPUT, _CHOICE = "gen_ai.output.messages", "gen_ai.choice"
+_COMPLETIONS = ("gen_ai.completion.0.content", "llm.output_messages.0.message.content")
 Attributes = Mapping[str, Any]
 
 
@@ -73,6 +79,8 @@ def _of_span(span: Mapping[str, Any], place: str) -> list[Any]:
             return messages
         if match := _MESSAGE_EVENT.fullmatch(str(event.get("name"))):
             spoken.append({"role": match[1], **given})
+        elif event.get("name") == _CHOICE:
+            spoken += logged.message(given)
         elif event.get("name") == _PROMPT_EVENT and "gen_ai.prompt" in given:
             return _prompt(given["gen_ai.prompt"], f"{within}gen_ai.prompt")
     return spoken
@@ -87,9 +95,12 @@ def _of_logs(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list[Any], 
         body = _value(record.get("body"))
         if messages := _of_attributes(given | (body if isinstance(body, dict) else {}), place):
             yield messages, place + INPUT
-        elif isinstance(body, dict) and (match := _MESSAGE_EVENT.fullmatch(_event_name(record))):
+        elif isinstance(body, dict):
             span = (str(record.get("traceId")), str(record.get("spanId")))
-            by_span[span].append({"role": match[1], **body})
+            if match := _MESSAGE_EVENT.fullmatch(_event_name(record)):
+                by_span[span].append({"role": match[1], **body})
+            elif _event_name(record) == _CHOICE:
+                by_span[span] += logged.message(body)
     for messages in by_span.values():
         yield messages, "body"
 
@@ -104,13 +115,15 @@ def _of_attributes(attributes: Attributes, place: str) -> list[Any]:
     if INPUT in attributes:
         system = _json(attributes.get(SYSTEM, []), place + SYSTEM)
         messages = _json(attributes[INPUT], place + INPUT)
-        return ([{"role": "system", "parts": system}] if system else []) + messages
+        before = [{"role": "system", "parts": system}] if system else []
+        return before + messages + logged.messages(attributes.get(_OUTPUT))
     numbered: dict[int, dict[str, Any]] = defaultdict(dict)
     for name, value in attributes.items():
         if match := _NUMBERED.fullmatch(name):
             numbered[int(match[1])][match[2]] = value
     if numbered:
-        return [numbered[index] for index in sorted(numbered)]
+        said = next((attributes[name] for name in _COMPLETIONS if name in attributes), None)
+        return [numbered[index] for index in sorted(numbered)] + logged.turn(said)
     return (
         _prompt(attributes["gen_ai.prompt"], f"{place}gen_ai.prompt") if "gen_ai.prompt" in attributes else []
     )

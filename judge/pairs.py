@@ -7,7 +7,7 @@ modified     the response to a similar but different instruction that the genera
 neighbor     the response to one of the most similar other instructions, of about the same length
 random       the response to any other instruction
 hotter       a response to the same instruction that was sampled at a higher temperature
-logged       a response that the gathered conversation has, against the generator's own at the same place
+logged       the response that was logged in production, against the generator's own at the same place
 requirement  two versions of the response, under an added requirement that only the chosen one meets
 shortened    a full response to another instruction, against a shortened good one
 corrupted    the same response with a quarter of its words out of place

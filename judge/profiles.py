@@ -49,7 +49,7 @@ class PairMix(BaseModel):
 
 
 # What taught the packaged small model most about real responses, of the mixes tried (docs/experiments.md).
-# Only earlier turns of conversations have logged responses: those make little else, the others the rest.
+# Not every instruction has a logged response: those that have make little else, the others the rest.
 _ON_TOPIC = PairMix(
     logged=2.0, requirement=0.40, neighbor=0.24, modified=0.10, random=0.08, incomplete=0.09, shortened=0.09
 )  # fmt: skip

@@ -23,6 +23,7 @@ KINDS = ("contaminated", "flood", "planted")
 _COPIED = (
     "digest",
     "messages",
+    "response",
     "source",
     "language",
     "tenant",

@@ -6,8 +6,9 @@ openai   the body of a request for chat completions (`messages`), responses (`in
          a string
 otel     OTLP in JSON (`resourceSpans`, `resourceLogs`), or one span or log record a line (`judge.otel`)
 
-A conversation is kept up to its last user turn. What tools said and were asked is left out; a conversation
-with images, audio or files is refused, since its words alone are another question.
+A conversation is kept up to its last user turn, and beside it the response to that, if it is logged. What
+tools said and were asked is left out, and so is a response that came of it; a conversation with images, audio
+or files is refused, since its words alone are another question.
 """
 
 import json
@@ -15,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from judge.comparison import Instruction
+from judge import logged
+from judge.comparison import Instruction, flaw
 from judge.errors import Fault, InvalidInput
 from judge.otel import conversations
 
@@ -35,14 +37,17 @@ _SILENT_PARTS = {
     "refusal",
 }
 Messages = list[dict[str, str]]
+# An instruction, and the response that was logged with it.
+Answered = tuple[Instruction, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """An instruction, and the line it came from."""
+    """An instruction, the response that was logged with it, and the line it came from."""
 
     line: int
     instruction: Instruction
+    response: str | None = None
     source: str | None = None
     language: str | None = None
 
@@ -98,20 +103,21 @@ def parse(lines: Iterable[str], form: Format = "auto") -> Parsed:
         else:
             skipped += not records
             found += [
-                Traced(number, instruction, source, language) for instruction, source, language in records
+                Traced(number, instruction, response, source, language)
+                for (instruction, response), source, language in records
             ]
     return Parsed(tuple(found), tuple(faults), skipped)
 
 
-def _records(text: str, form: Format) -> Iterator[tuple[Instruction, str | None, str | None]]:
+def _records(text: str, form: Format) -> Iterator[tuple[Answered, str | None, str | None]]:
     row = json.loads(text)
     if not isinstance(row, dict):
         raise InvalidInput(Fault("line", "must be a JSON object"))
     read = _READERS[_form(row) if form == "auto" else form]
-    for instruction in read(row):
+    for answered in read(row):
         known = (row.get(name) for name in ("source", "language"))
         source, language = (value if isinstance(value, str) and value else None for value in known)
-        yield instruction, source, language
+        yield answered, source, language
 
 
 def _form(row: Mapping[str, Any]) -> str:
@@ -122,37 +128,40 @@ def _form(row: Mapping[str, Any]) -> str:
     return "openai" if any(name in row for name in ("request", "body", "model", "input")) else "plain"
 
 
-def plain(row: Mapping[str, Any]) -> list[Instruction]:
+def plain(row: Mapping[str, Any]) -> list[Answered]:
     """The instruction of a line of Judgesmith's own form, whose messages are taken as they are."""
+    said = logged.openai(row.get("response"))
+    response = said[0]["content"] if said and not flaw(said[0]["content"]) else None
     messages = row.get("messages")
     if isinstance(messages, list):
-        return [Instruction.from_json(messages)]
+        return [(Instruction.from_json(messages), response)]
     for name in ("instruction", "prompt"):
         if name in row:
             try:
-                return [Instruction.from_json([{"role": "user", "content": row[name]}])]
+                return [(Instruction.from_json([{"role": "user", "content": row[name]}]), response)]
             except InvalidInput as error:
                 raise InvalidInput(*(Fault(name, fault.reason) for fault in error.faults)) from error
     raise InvalidInput(Fault("messages", "give `messages` (a list), `instruction` or `prompt` (text)"))
 
 
-def openai(row: Mapping[str, Any]) -> list[Instruction]:
+def openai(row: Mapping[str, Any]) -> list[Answered]:
     """The instruction of a logged request; none of one that asks for something else, such as embeddings."""
     for name in ("request", "body"):
         if name in row:
-            return _within(name, _object(row[name], name))
+            return _within(name, {"response": row.get("response"), **_object(row[name], name)})
+    response = logged.openai(row.get("response"))
     if "messages" in row:
-        return conversation(_list(row["messages"], "messages"), "messages")
+        return conversation([*_list(row["messages"], "messages"), *response], "messages")
     if "input" in row and not _is_embedding(row):
-        return _responses(row)
+        return _responses(row, response)
     if "prompt" in row:
-        return conversation([{"role": "user", "content": row["prompt"]}], "prompt")
-    if "model" in row or not row:
+        return conversation([{"role": "user", "content": row["prompt"]}, *response], "prompt")
+    if "model" in row or not row.keys() - {"response"}:
         return []
     raise InvalidInput(Fault("messages", "give `messages`, `input`, `prompt`, or a request that has one"))
 
 
-def _within(name: str, row: Mapping[str, Any]) -> list[Instruction]:
+def _within(name: str, row: Mapping[str, Any]) -> list[Answered]:
     try:
         return openai(row)
     except InvalidInput as error:
@@ -165,7 +174,7 @@ def _is_embedding(row: Mapping[str, Any]) -> bool:
     return "embed" in str(row.get("model")) or "moderation" in str(row.get("model"))
 
 
-def _responses(row: Mapping[str, Any]) -> list[Instruction]:
+def _responses(row: Mapping[str, Any], response: logged.Turns) -> list[Answered]:
     given = row["input"]
     items = [{"role": "user", "content": given}] if isinstance(given, str) else _list(given, "input")
     spoken = [
@@ -173,21 +182,24 @@ def _responses(row: Mapping[str, Any]) -> list[Instruction]:
     ]
     lead = row.get("instructions")
     before = [{"role": "system", "content": lead}] if isinstance(lead, str) and lead.strip() else []
-    return conversation([*before, *spoken], "input")
+    return conversation([*before, *spoken, *response], "input")
 
 
-def otel(row: Mapping[str, Any]) -> list[Instruction]:
+def otel(row: Mapping[str, Any]) -> list[Answered]:
     """The instructions of spans or log records."""
     return [one for messages, field in conversations(row) for one in conversation(messages, field)]
 
 
-def conversation(messages: list[Any], field: str) -> list[Instruction]:
+def conversation(messages: list[Any], field: str) -> list[Answered]:
     """The messages up to the last user turn, as an instruction; none where the user says nothing.
+
+    With it the assistant's last words after that turn, unless they came of what a tool said.
 
     Raises:
         InvalidInput: a message that cannot be read, or parts of one that are not text.
     """
     turns: Messages = []
+    tooled = False
     for index, message in enumerate(messages):
         place = f"{field}.{index}"
         if not isinstance(message, Mapping):
@@ -195,13 +207,17 @@ def conversation(messages: list[Any], field: str) -> list[Instruction]:
         role = _ROLES.get(str(message.get("role")))
         content = message.get("content", message.get("parts"))
         if role is None or content is None:  # a tool's turn, or one that only calls tools
+            tooled = True
             continue
+        tooled = tooled and role != "user"
         text = _text(content, f"{place}.{'content' if 'content' in message else 'parts'}")
         if text.strip():
             turns.append({"role": role, "content": text})
+    after: list[str] = []
     while turns and turns[-1]["role"] != "user":
-        turns.pop()
-    return [Instruction.from_json(turns)] if turns else []
+        after.append(turns.pop()["content"])
+    response = None if tooled or not after or flaw(after[0]) else after[0]
+    return [(Instruction.from_json(turns), response)] if turns else []
 
 
 def _text(content: object, field: str) -> str:
@@ -240,7 +256,7 @@ def _list(value: object, field: str) -> list[Any]:
     return value
 
 
-_READERS: dict[str, Callable[[Mapping[str, Any]], list[Instruction]]] = {
+_READERS: dict[str, Callable[[Mapping[str, Any]], list[Answered]]] = {
     "plain": plain,
     "openai": openai,
     "otel": otel,

@@ -46,7 +46,8 @@ def parse(lines: Iterable[str], source: str, form: Format = "auto") -> tuple[lis
     good = []
     for one in parsed.found:
         item = {"messages": one.instruction.to_json(), "source": one.source or source}
-        good.append(Line(one.line, item | ({"language": one.language} if one.language else {})))
+        known = {"language": one.language, "response": one.response}
+        good.append(Line(one.line, item | {name: value for name, value in known.items() if value}))
     return good, [Fault(bad.place, bad.reason) for bad in parsed.faults], parsed.skipped
 
 

@@ -45,17 +45,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An earlier turn of a selected conversation: what was asked, and the logged response."""
+    """A turn of a selected conversation that has a logged response.
+
+    `kind` is that of the text which the generator writes in its place: of the last turn, its response.
+    """
 
     instruction_id: int
     instruction: Instruction
     response: str
-    place: int
-
-    @property
-    def kind(self) -> str:
-        """Of the text that the generator writes in the response's place."""
-        return f"turn {self.place}"
+    kind: str
 
     @property
     def task(self) -> Task:
@@ -113,7 +111,7 @@ class Writer:
 def all_tasks(stage: Stage, shares: Mapping[str, float], *, logged: bool) -> list[Task]:
     """A response to each selected instruction, and a text of each other kind for its share of them.
 
-    With `logged` also one to each earlier turn of the conversations of the training share.
+    With `logged` also one to each earlier turn of the training share's conversations.
     """
     draws = {kind: random.Random(f"{stage.settings.seed} {kind}") for kind in shares}
     found = selected(stage)
@@ -124,25 +122,39 @@ def all_tasks(stage: Stage, shares: Mapping[str, float], *, logged: bool) -> lis
         for kind, share in shares.items():
             if draws[kind].random() < share:
                 tasks.append(Task(row.id, instruction, kind))
-    return tasks + [turn.task for turn in training_turns(found)] if logged else tasks
+    if logged:
+        tasks += [turn.task for turn in training_turns(found) if turn.kind != "response"]
+    return tasks
 
 
 def training_turns(found: Iterable[tuple[SelectionRow, InstructionRow]]) -> list[Turn]:
-    """The earlier turns of the training share's conversations.
+    """The turns with a logged response in the training share's conversations.
 
     None of the held-out ones: a judge that only knows its generator's hand would be measured as a good one.
     """
-    return turns((row.id, Instruction.from_json(row.messages)) for held, row in found if not held.held_out)
+    return turns(
+        (row.id, Instruction.from_json(row.messages), row.response)
+        for selection, row in found
+        if not selection.held_out
+    )
 
 
-def turns(conversations: Iterable[tuple[int, Instruction]]) -> list[Turn]:
-    """The earlier turns of conversations, each once: a conversation is logged anew with every request."""
+def turns(conversations: Iterable[tuple[int, Instruction, str | None]]) -> list[Turn]:
+    """The turns that have a response, of conversations and what was answered to their last turns.
+
+    Each once: a conversation is logged anew with every request.
+    """
     found: dict[str, Turn] = {}
-    for instruction_id, conversation in conversations:
-        for place, (instruction, response) in enumerate(conversation.answered_turns, 1):
-            turn = Turn(instruction_id, instruction, response, place)
-            if flaw(instruction, response, finished=True) is None:
-                found.setdefault(instruction.digest, turn)
+    for instruction_id, conversation, response in conversations:
+        answered = [
+            Turn(instruction_id, earlier, text, f"turn {place}")
+            for place, (earlier, text) in enumerate(conversation.answered_turns, 1)
+        ]
+        if response is not None:
+            answered.append(Turn(instruction_id, conversation, response.strip(), "response"))
+        for turn in answered:
+            if flaw(turn.instruction, turn.response, finished=True) is None:
+                found.setdefault(turn.instruction.digest, turn)
     return list(found.values())
 
 

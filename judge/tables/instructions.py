@@ -13,6 +13,8 @@ from judge.tables.base import JSON, Base
 class InstructionRow(Base):
     """An unlabeled instruction; `digest` makes it unique, `signature` and `bands` find what is nearly it.
 
+    `response` is what a model in production answered to it, where that was logged.
+
     `near_duplicates` counts what was not stored for being nearly the same. `scanned` is false until the scan
     for planted phrases has seen it; one that a person has `released` from quarantine does not go back there.
     `suspected`: what to quarantine it for once the iteration in progress, which works with it, is over.
@@ -29,6 +31,7 @@ class InstructionRow(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     digest: Mapped[str] = mapped_column(unique=True)
     messages: Mapped[list[Any]]
+    response: Mapped[str | None]
     source: Mapped[str]
     language: Mapped[str | None]
     tenant: Mapped[str]
@@ -57,6 +60,7 @@ class QuarantineRow(Base):
     words: Mapped[list[str]] = mapped_column(server_default=text("'{}'::text[]"))
     digest: Mapped[str] = mapped_column(unique=True)
     messages: Mapped[list[Any]]
+    response: Mapped[str | None]
     source: Mapped[str]
     language: Mapped[str | None]
     tenant: Mapped[str]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,7 +12,6 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 
 from judge import forgetting, gathering, queue, traces
-from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
 from judge.forgetting import Forgotten
 from judge.gathering import Outcome, Rules
@@ -57,8 +57,12 @@ async def bring_in(request: Request, caller: Caller, app: App) -> InstructionsAn
     body = await request.body()
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     items = parse_lines(body) if media_type in _JSONL else parse_document(body)
-    indexed = list(enumerate((item.to_instruction(), item.source, item.language) for item in items))
-    return InstructionsAnswer(**await asyncio.to_thread(_admit, app, caller, indexed))
+    gathered = (
+        Gathered(one.to_instruction(), one.source, caller.tenant, one.language, response=one.response)
+        for one in items
+    )
+    indexed = list(enumerate(gathered))
+    return InstructionsAnswer(**await asyncio.to_thread(_admit, app, indexed))
 
 
 @router.post(
@@ -83,8 +87,16 @@ async def bring_in_traces(
     parsed = await asyncio.to_thread(traces.parse, lines, form)
     if parsed.faults and not parsed.found:
         raise InvalidInput(*(Fault(fault.place, fault.reason) for fault in parsed.faults[:50]))
-    indexed = [(one.line - 1, (one.instruction, one.source or source, one.language)) for one in parsed.found]
-    answer = await asyncio.to_thread(_admit, app, caller, indexed)
+    indexed = [
+        (
+            one.line - 1,
+            Gathered(
+                one.instruction, one.source or source, caller.tenant, one.language, response=one.response
+            ),
+        )
+        for one in parsed.found
+    ]
+    answer = await asyncio.to_thread(_admit, app, indexed)
     unread = [Rejected(index=bad.line - 1, reason=f"{bad.place}: {bad.reason}") for bad in parsed.faults]
     answer["rejected"] = sorted(answer["rejected"] + unread, key=lambda one: one.index)
     return TracesAnswer(**answer, skipped=parsed.skipped)
@@ -159,16 +171,16 @@ def parse_lines(body: bytes) -> list[InstructionItem]:
     return items
 
 
-def _admit(
-    app: State, caller: Principal, indexed: list[tuple[int, tuple[Instruction, str, str | None]]]
-) -> dict[str, Any]:
+def _admit(app: State, indexed: list[tuple[int, Gathered]]) -> dict[str, Any]:
     """Let instructions in; the fields of the answer."""
     rejected, kept, places = [], [], []
-    for place, (instruction, source, language) in indexed:
-        if sum(len(turn.content) for turn in instruction.messages) > _MAX_CHARS:
+    for place, item in indexed:
+        if sum(len(turn.content) for turn in item.instruction.messages) > _MAX_CHARS:
             rejected.append(Rejected(index=place, reason=f"longer than {_MAX_CHARS} characters"))
         else:
-            kept.append(Gathered(instruction, source, caller.tenant, language))
+            # The instruction is of use without a response of such a length.
+            long = item.response is not None and len(item.response) > _MAX_CHARS
+            kept.append(replace(item, response=None) if long else item)
             places.append(place)
     outcome: Outcome = gathering.admit(app.sessions, kept, Rules.of(app.settings))
     rejected += [Rejected(index=places[i], reason=reason) for i, reason in outcome.rejected.items()]

@@ -10,8 +10,9 @@ from service.schemas.base import ChatMessage, Strict, Text, WithInstruction
 
 
 class InstructionItem(WithInstruction):
-    """An unlabeled instruction."""
+    """An unlabeled instruction, and what a model in production answered to it, if that was logged."""
 
+    response: Text | None = None
     source: str = Field("api", max_length=200)
     language: str | None = Field(None, max_length=20)
 
@@ -58,6 +59,7 @@ class StoredInstruction(BaseModel):
     created_at: datetime
     near_duplicates: int
     messages: list[dict[str, Any]]
+    response: str | None
 
 
 class StoredInstructions(BaseModel):

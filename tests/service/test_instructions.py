@@ -32,6 +32,32 @@ def test_new_ones_are_accepted_and_known_ones_counted(world):
     assert sorted(texts(world)) == ["One", "Three", "Two"]
 
 
+def test_a_logged_response_is_kept_with_its_instruction_and_redacted_alike(world):
+    said = "Write to ada@example.org, she knows."
+    item = {"instruction": "Whom do I ask?", "response": said}
+
+    world.http.post("/instructions", json={"instructions": [item, {"instruction": "And then?"}]})
+    trace = {"request": {"messages": [{"role": "user", "content": "Who else?"}]}, "response": said}
+    world.http.post("/instructions/traces", content=json.dumps(trace))
+
+    stored = world.http.get("/instructions").json()["instructions"]
+    assert [(one["messages"][0]["content"], one["response"]) for one in stored] == [
+        ("Whom do I ask?", "Write to <EMAIL>, she knows."),
+        ("And then?", None),
+        ("Who else?", "Write to <EMAIL>, she knows."),
+    ]
+
+
+def test_a_response_without_measure_is_left_out_and_its_instruction_stored(world):
+    item = {"instruction": "Say it at length.", "response": "so " * 40_000}
+
+    answer = world.http.post("/instructions", json={"instructions": [item]})
+
+    assert answer.json()["accepted"] == 1
+    (stored,) = world.http.get("/instructions").json()["instructions"]
+    assert stored["response"] is None
+
+
 def test_jsonl_is_taken_too(world):
     lines = "\n".join(json.dumps({"messages": [{"role": "user", "content": c}]}) for c in ("One", "Two"))
 

@@ -304,6 +304,30 @@ def test_logged_responses_are_chosen_over_what_the_generator_writes_in_their_pla
     assert not answered & held_out
 
 
+def test_the_response_that_was_logged_with_a_request_is_chosen_too(loop):
+    items = []
+    for number in range(100, 110):
+        words = random.Random(number).sample(WORDS, 8)
+        asked = Instruction.of(f"Say what topic-{number} is: {' '.join(words)}.")
+        items.append(
+            Gathered(asked, "test", "local", "en", response=f"A {words[0]} is topic-{number} to me.")
+        )
+    with loop.sessions.begin() as session:
+        store(session, items)
+    number = loop.start(mix={"logged": 1, "neighbor": 1e-9}, pairs_per_instruction=1, instructions=70)
+
+    loop.run(number, "select", "pair")
+
+    pairs = loop.rows(select(PairRow).where(PairRow.strategy == "logged"))
+    texts = {(one.instruction_id, one.kind): one.text for one in loop.rows(select(ResponseRow))}
+    # One response of the generator to each instruction serves both kinds of pairs.
+    assert {kind for _, kind in texts} == {"response"}
+    assert pairs
+    for pair in pairs:
+        assert pair.chosen.endswith(" to me.")
+        assert texts[pair.instruction_id, "response"].startswith(pair.rejected)
+
+
 def test_without_a_share_for_logged_responses_earlier_turns_are_left_alone(loop):
     asked_before = [turn("user", "Say what topic-7 is."), turn("assistant", "It is a thing.")]
     with loop.sessions.begin() as session:
