@@ -16,11 +16,13 @@ from typing import Any
 
 import httpx
 from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
 
 from judge.statistics import Outcome, compare, length_balanced
-from judge.tables import EvaluationRow
+from judge.tables import EvaluationRow, PairRow
 from stack.caller import parse_changes
 from workers.attack import ATTACKS, PHRASES
+from workers.seal import FIT, HELD_OUT
 
 OVER = {"promoted", "refused", "no_decision", "awaiting_approval", "failed", "cancelled"}
 
@@ -119,10 +121,11 @@ def report(iteration: dict[str, Any]) -> str:
 def paired(database: str, number: int) -> str:
     """Candidate and champion on the same pairs, by the pointwise read: McNemar's exact test, one-sided.
 
-    Ties are the share of the candidate's verdicts, where it may give them.
+    Ties are the share of the candidate's verdicts, where it may give them. Held-out pairs, also those that
+    the fit is made on, stand once more by the strategy that constructed them.
     """
-    with create_engine(database).connect() as connection:
-        rows = connection.execute(
+    with Session(create_engine(database)) as session:
+        rows = session.execute(
             select(EvaluationRow.dataset, EvaluationRow.role, EvaluationRow.items).where(
                 EvaluationRow.iteration_id == number,
                 EvaluationRow.strategy == "pointwise",
@@ -131,6 +134,12 @@ def paired(database: str, number: int) -> str:
             )
         )
         found = {(row.dataset, row.role): list(map(Outcome.from_json, row.items)) for row in rows}
+        pairs = session.scalars(select(PairRow).where(PairRow.iteration_id == number, PairRow.held_out))
+        constructed = {pair.item: pair.strategy for pair in pairs}
+    for role in ("champion", "candidate"):
+        for outcome in (*found[HELD_OUT, role], *found[FIT, role]):
+            name = f"constructed: {constructed[outcome.item]}"
+            found.setdefault((name, role), []).append(outcome)
     lines = [
         "",
         "| pairs | n | champion | candidate | length-balanced | gained / lost | p | ties |",
