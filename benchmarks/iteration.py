@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def paired(database: str, number: int) -> str:
     """Candidate and champion on the same pairs, by the pointwise read: McNemar's exact test, one-sided.
 
     Ties are the share of the candidate's verdicts, where it may give them. Held-out pairs, also those that
-    the fit is made on, stand once more by the strategy that constructed them.
+    the fit is made on, stand once more by the strategy that constructed them, and the anchors all together.
     """
     with Session(create_engine(database)) as session:
         rows = session.execute(
@@ -140,6 +141,14 @@ def paired(database: str, number: int) -> str:
         for outcome in (*found[HELD_OUT, role], *found[FIT, role]):
             name = f"constructed: {constructed[outcome.item]}"
             found.setdefault((name, role), []).append(outcome)
+        anchored = sorted(name for name, of in found if of == role and name.startswith("anchor:"))
+        if anchored:
+            # An item's name is its own within its set alone.
+            found["anchors together", role] = [
+                replace(outcome, item=f"{name} {outcome.item}")
+                for name in anchored
+                for outcome in found[name, role]
+            ]
     lines = [
         "",
         "| pairs | n | champion | candidate | length-balanced | gained / lost | p | ties |",

@@ -14,7 +14,8 @@ from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings
 from judge.responses import flaw
 from workers.batches import in_portions
-from workers.responses import Task, Turn, Writer, turns
+from workers.responses import Task, Writer
+from workers.turns import Turn, turns
 
 RESPONSES = "responses.jsonl"
 HELD_OUT = {
@@ -41,7 +42,7 @@ async def answer(
         for kind in ("response", *WORSE[index % len(WORSE)])
     ]
     if logged:
-        tasks += [turn.task for turn in earlier_turns(instructions)]
+        tasks += [Task.of(turn) for turn in earlier_turns(instructions)]
     known = {(row["index"], row["kind"]) for row in read(work / RESPONSES)}
     missing = [task for task in tasks if (task.instruction_id, task.kind) not in known]
     done = len(tasks) - len(missing)

@@ -24,8 +24,9 @@ from judge.profiles import Related
 from judge.responses import near_identical
 from judge.tables import PairRow, ResponseRow
 from workers.drops import Dropping
-from workers.responses import all_tasks, generate, probing_tasks, selected, training_turns, why_not, written
+from workers.responses import all_tasks, generate, probing_tasks, selected, why_not, written
 from workers.stage import Stage
+from workers.turns import training_turns
 
 # Modified instructions by which a generator is measured: cheap, and enough to tell most of them from few.
 PROBES = 16

@@ -7,7 +7,7 @@ A killed stage asks only for what is missing.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -16,12 +16,13 @@ from sqlalchemy.dialects.postgresql import insert
 from judge.comparison import Instruction
 from judge.generator import Generator, connected
 from judge.llm import Completion, Sampling
-from judge.pairs import Answered, whole_sentences
+from judge.pairs import whole_sentences
 from judge.profiles import IterationSettings
 from judge.responses import flaw, rewrite_flaw
 from judge.tables import InstructionRow, ResponseRow, SelectionRow
 from workers.batches import in_portions
 from workers.stage import Stage
+from workers.turns import Turn, training_turns
 
 REWRITE = (
     "Here is a request that a user made:\n\n{}\n\n"
@@ -35,34 +36,17 @@ _REWRITE_TOKENS = 64
 class Task:
     """A text to generate: the response to an instruction, a hotter one, or one to a modification of it.
 
-    The kind of one to an earlier turn is that turn's (`Turn`), and so is `instruction`.
+    The kind of one to an earlier turn is that turn's (`workers.turns`), and so is `instruction`.
     """
 
     instruction_id: int
     instruction: Instruction
     kind: str
 
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn of a selected conversation that has a logged response.
-
-    `kind` is that of the text which the generator writes in its place: of the last turn, its response.
-    """
-
-    instruction_id: int
-    instruction: Instruction
-    response: str
-    kind: str
-
-    @property
-    def task(self) -> Task:
-        """To write that text."""
-        return Task(self.instruction_id, self.instruction, self.kind)
-
-    def answered(self, weaker: str | None) -> Answered:
-        """The turn as an answered instruction of its own; `weaker` is that text, if it can be used."""
-        return Answered(self.instruction_id, self.instruction, self.response, weaker_response=weaker)
+    @classmethod
+    def of(cls, turn: Turn) -> "Task":
+        """To write in the place of a logged response."""
+        return cls(turn.instruction_id, turn.instruction, turn.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,39 +107,8 @@ def all_tasks(stage: Stage, shares: Mapping[str, float], *, logged: bool) -> lis
             if draws[kind].random() < share:
                 tasks.append(Task(row.id, instruction, kind))
     if logged:
-        tasks += [turn.task for turn in training_turns(found) if turn.kind != "response"]
+        tasks += [Task.of(turn) for turn in training_turns(found) if turn.kind != "response"]
     return tasks
-
-
-def training_turns(found: Iterable[tuple[SelectionRow, InstructionRow]]) -> list[Turn]:
-    """The turns with a logged response in the training share's conversations.
-
-    None of the held-out ones: a judge that only knows its generator's hand would be measured as a good one.
-    """
-    return turns(
-        (row.id, Instruction.from_json(row.messages), row.response)
-        for selection, row in found
-        if not selection.held_out
-    )
-
-
-def turns(conversations: Iterable[tuple[int, Instruction, str | None]]) -> list[Turn]:
-    """The turns that have a response, of conversations and what was answered to their last turns.
-
-    Each once: a conversation is logged anew with every request.
-    """
-    found: dict[str, Turn] = {}
-    for instruction_id, conversation, response in conversations:
-        answered = [
-            Turn(instruction_id, earlier, text, f"turn {place}")
-            for place, (earlier, text) in enumerate(conversation.answered_turns, 1)
-        ]
-        if response is not None:
-            answered.append(Turn(instruction_id, conversation, response.strip(), "response"))
-        for turn in answered:
-            if flaw(turn.instruction, turn.response, finished=True) is None:
-                found.setdefault(turn.instruction.digest, turn)
-    return list(found.values())
 
 
 def probing_tasks(stage: Stage, count: int) -> list[Task]:
