@@ -34,28 +34,23 @@ def openai(response: object) -> Turns:
         return openai(given["body"])
     choice = _first(given.get("choices"))
     if choice:
-        message = choice.get("message")
-        if not isinstance(message, Mapping):
-            return turn(choice.get("text"), choice.get("finish_reason"))
-        calls = message.get("tool_calls") or message.get("function_call")
-        return [] if calls else turn(message.get("content"), choice.get("finish_reason"))
+        return (
+            message(choice) if "message" in choice else turn(choice.get("text"), choice.get("finish_reason"))
+        )
     items = given.get("output")
     spoken = [item for item in items if _kind(item) not in _SILENT] if isinstance(items, list) else []
-    message = _first(spoken)
-    if len(spoken) != 1 or not message:
-        return []
-    return turn(message.get("content"), given.get("status"))
+    return message(spoken[0], given.get("status")) if len(spoken) == 1 else []
 
 
-def message(given: object) -> Turns:
-    """A message of OpenTelemetry, perhaps JSON in a string: its content or parts, and why it ended."""
+def message(given: object, finish_reason: object = None) -> Turns:
+    """A message by its content or parts, alone or in a choice, perhaps JSON in a string."""
     read = _object(given)
-    if read is None:
+    if read is None or read.get("tool_calls") or read.get("function_call"):
         return []
-    inner = _object(read.get("message"))
-    if inner is not None:
-        return turn(inner.get("content"), read.get("finish_reason"))
-    return turn(read.get("content", read.get("parts")), read.get("finish_reason"))
+    reason = read.get("finish_reason", finish_reason)
+    if "message" in read:
+        return message(read["message"], reason)
+    return turn(read.get("content", read.get("parts")), reason)
 
 
 def messages(given: object) -> Turns:

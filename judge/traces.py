@@ -130,8 +130,7 @@ def _form(row: Mapping[str, Any]) -> str:
 
 def plain(row: Mapping[str, Any]) -> list[Answered]:
     """The instruction of a line of Judgesmith's own form, whose messages are taken as they are."""
-    said = logged.openai(row.get("response"))
-    response = said[0]["content"] if said and not flaw(said[0]["content"]) else None
+    response = _whole(logged.openai(row.get("response")))
     messages = row.get("messages")
     if isinstance(messages, list):
         return [(Instruction.from_json(messages), response)]
@@ -193,7 +192,7 @@ def otel(row: Mapping[str, Any]) -> list[Answered]:
 def conversation(messages: list[Any], field: str) -> list[Answered]:
     """The messages up to the last user turn, as an instruction; none where the user says nothing.
 
-    With it the assistant's last words after that turn, unless they came of what a tool said.
+    With it the last message after that turn, if it is a whole text that did not come of what a tool said.
 
     Raises:
         InvalidInput: a message that cannot be read, or parts of one that are not text.
@@ -213,11 +212,15 @@ def conversation(messages: list[Any], field: str) -> list[Answered]:
         text = _text(content, f"{place}.{'content' if 'content' in message else 'parts'}")
         if text.strip():
             turns.append({"role": role, "content": text})
-    after: list[str] = []
+    said = [] if tooled or not turns or turns[-1]["role"] != "assistant" else logged.message(messages[-1])
     while turns and turns[-1]["role"] != "user":
-        after.append(turns.pop()["content"])
-    response = None if tooled or not after or flaw(after[0]) else after[0]
-    return [(Instruction.from_json(turns), response)] if turns else []
+        turns.pop()
+    return [(Instruction.from_json(turns), _whole(said))] if turns else []
+
+
+def _whole(said: logged.Turns) -> str | None:
+    """The text of a logged response, if it can be stored."""
+    return next((turn["content"] for turn in said if not flaw(turn["content"])), None)
 
 
 def _text(content: object, field: str) -> str:

@@ -85,6 +85,17 @@ WITH_NONE = {
             "output": [{"type": "message", "content": [{"type": "output_text", "text": SAID}]}],
         },
     },
+    "a last message that calls a tool": {
+        "model": "m",
+        "messages": [*TURNS, {"role": "assistant", "content": SAID, "tool_calls": [{"id": "1"}]}],
+    },
+    "a last message with a part that calls a tool": otlp(
+        {
+            "gen_ai.input.messages": json.dumps(
+                [*SPOKEN, {"role": "assistant", "parts": [*PART, {"type": "tool_call", "name": "f"}]}]
+            )
+        }
+    ),
     "after a tool": {"model": "m", "messages": [*TOOLS, {"role": "assistant", "content": SAID}]},
     "of two parts, one an image": span(
         json.dumps([{"role": "assistant", "parts": [*PART, {"type": "uri", "uri": "x"}]}])
