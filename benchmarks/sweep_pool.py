@@ -65,14 +65,18 @@ async def answer(
 
 
 def answered(work: Path, instructions: Sequence[Instruction], *, logged: bool = False) -> list[Answered]:
-    """The instructions with a response that can be used; with `logged` also those of earlier turns."""
+    """The instructions with a response that can be used.
+
+    With `logged` a conversation is there by its earlier turns alone, as an iteration trains on it.
+    """
     texts = {(row["index"], row["kind"]): row["text"] for row in read(work / RESPONSES)}
+    earlier = earlier_turns(instructions) if logged else []
+    by_turns = {turn.instruction_id for turn in earlier}
     pool = [
         Answered(index, instruction, text, texts.get((index, "modified")), texts.get((index, "hotter")))
         for index, instruction in enumerate(instructions)
-        if (text := texts.get((index, "response")))
+        if index not in by_turns and (text := texts.get((index, "response")))
     ]
-    earlier = earlier_turns(instructions) if logged else []
     return pool + [turn.answered(texts.get((turn.instruction_id, turn.kind))) for turn in earlier]
 
 

@@ -89,6 +89,8 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
     responses = Dropping(stage.iteration, "responses", len(rows))
     earlier = training_turns(found) if mix["logged"] else []
     asked = {(turn.instruction_id, turn.kind): turn.instruction for turn in earlier}
+    # Nothing that the generator wrote is chosen where a better model's response is known.
+    by_turns = {turn.instruction_id for turn in earlier}
     texts = _usable(rows, instructions, asked, settings.keep_cut_off, responses)
     counts: dict[str, Any] = {"responses": responses.step.kept}
     pairs = Dropping(stage.iteration, "pairs", 0)
@@ -103,7 +105,7 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
                 hotter_response=texts.get((row.id, "hotter")),
             )
             for selection, row in found
-            if selection.held_out == held_out and (row.id, "response") in texts
+            if selection.held_out == held_out and row.id not in by_turns and (row.id, "response") in texts
         ]
         if not held_out:
             pool += [turn.answered(texts.get((turn.instruction_id, turn.kind))) for turn in earlier]

@@ -2,8 +2,8 @@
 
 For each selected instruction it answers once; for a share of them it also writes a similar but different
 instruction and answers that (the paper's rejected response), and for a share it answers again, sampled
-hotter. Where the pairs want logged responses it also answers what the earlier turns of a conversation asked.
-A killed stage asks only for what is missing.
+hotter. Where the pairs want logged responses it writes one in the place of each of them, and nothing else for
+the instructions that have them. A killed stage asks only for what is missing.
 """
 
 import random
@@ -95,19 +95,20 @@ class Writer:
 def all_tasks(stage: Stage, shares: Mapping[str, float], *, logged: bool) -> list[Task]:
     """A response to each selected instruction, and a text of each other kind for its share of them.
 
-    With `logged` also one to each earlier turn of the training share's conversations.
+    With `logged`, for one of the training share that has logged responses: a text in the place of each.
     """
     draws = {kind: random.Random(f"{stage.settings.seed} {kind}") for kind in shares}
     found = selected(stage)
-    tasks = []
+    tasks = [Task.of(turn) for turn in training_turns(found)] if logged else []
+    by_turns = {task.instruction_id for task in tasks}
     for _, row in found:
+        if row.id in by_turns:
+            continue
         instruction = Instruction.from_json(row.messages)
         tasks.append(Task(row.id, instruction, "response"))
         for kind, share in shares.items():
             if draws[kind].random() < share:
                 tasks.append(Task(row.id, instruction, kind))
-    if logged:
-        tasks += [Task.of(turn) for turn in training_turns(found) if turn.kind != "response"]
     return tasks
 
 

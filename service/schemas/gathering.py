@@ -22,6 +22,7 @@ class Quarantined(BaseModel):
     created_at: datetime
     quarantined_at: datetime
     messages: list[dict[str, Any]]
+    response: str | None
 
 
 class QuarantineAnswer(BaseModel):

@@ -167,15 +167,15 @@ def test_the_quarantine_is_listed_released_and_emptied(world):
     lines = "\n".join(f'{{"instruction": "{one}"}}' for one in (question, other))
     assert world.http.put("/admin/protected/bench", content=lines).json() == {"name": "bench", "items": 2}
 
-    answer = world.http.post(
-        "/instructions", json={"instructions": [{"instruction": one} for one in ("Hi", question, other)]}
-    ).json()
+    asked = [{"instruction": "Hi"}, {"instruction": question, "response": "Io has."}, {"instruction": other}]
+    answer = world.http.post("/instructions", json={"instructions": asked}).json()
     listed = world.http.get("/admin/quarantine", params={"kind": "contaminated"}).json()
     first, second = (row["id"] for row in listed["quarantined"])
 
     assert [one["index"] for one in answer["quarantined"]] == [1, 2]
     assert listed["counts"] == {"contaminated": 2}
     assert "of bench" in listed["quarantined"][0]["reason"]
+    assert [row["response"] for row in listed["quarantined"]] == ["Io has.", None]
     assert world.http.post("/admin/quarantine/release", json={"ids": [first]}).json() == {"count": 1}
     assert world.http.post("/admin/quarantine/delete", json={"ids": [second]}).json() == {"count": 1}
     assert world.http.post("/admin/quarantine/delete", json={}).status_code == 422

@@ -300,8 +300,13 @@ def test_logged_responses_are_chosen_over_what_the_generator_writes_in_their_pla
         assert texts[pair.instruction_id, "turn 1"].startswith(pair.rejected)
     assert row.counts["pair"]["training_strategies"]["logged"] == len(pairs)
     assert row.counts["pair"]["held_out_strategies"].keys() == {"neighbor"}
-    answered = {one.instruction_id for one in loop.rows(select(ResponseRow)) if one.kind == "turn 1"}
-    assert not answered & held_out
+    by_turns = {one.instruction_id for one in loop.rows(select(ResponseRow)) if one.kind == "turn 1"}
+    assert not by_turns & held_out
+    # The generator's own answer to the last turn would be chosen as if it were as good: it is not written.
+    answered = {one.instruction_id for one in loop.rows(select(ResponseRow)) if one.kind == "response"}
+    assert by_turns
+    assert not by_turns & answered
+    assert {one.instruction_id for one in loop.rows(select(PairRow)) if one.held_out} <= answered
 
 
 def test_the_response_that_was_logged_with_a_request_is_chosen_too(loop):
@@ -320,9 +325,11 @@ def test_the_response_that_was_logged_with_a_request_is_chosen_too(loop):
 
     pairs = loop.rows(select(PairRow).where(PairRow.strategy == "logged"))
     texts = {(one.instruction_id, one.kind): one.text for one in loop.rows(select(ResponseRow))}
-    # One response of the generator to each instruction serves both kinds of pairs.
     assert {kind for _, kind in texts} == {"response"}
     assert pairs
+    by_id = {pair.instruction_id for pair in pairs}
+    taught = [pair for pair in loop.rows(select(PairRow)) if pair.instruction_id in by_id]
+    assert all(pair.chosen.endswith(" to me.") for pair in taught)
     for pair in pairs:
         assert pair.chosen.endswith(" to me.")
         assert texts[pair.instruction_id, "response"].startswith(pair.rejected)

@@ -27,9 +27,9 @@ class Report(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by the trainer after each optimizer step."""
-        if state.global_step >= state.max_steps and args.eval_strategy != "no":
-            # The last step is a candidate for the best one too, wherever it falls.
-            control.should_evaluate = True
+        if state.global_step >= state.max_steps and args.eval_strategy == "no":
+            # The trained model itself is written next: a checkpoint of it first would be as much again.
+            control.should_save = False
         new = state.num_input_tokens_seen - self.seen
         say(
             lesson=self.lesson,
