@@ -124,7 +124,8 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
     try:
         await server.label_weights("seed")
         writer = seed_judge(options.model, None, server)
-        await answer(options.work, instructions, writer, logged=any(map(logged, options.runs)))
+        wanted = {name for run in options.runs for name, share in mix_of(run).items() if share}
+        await answer(options.work, instructions, writer, wanted)
         _, held_out = split(answered(options.work, instructions))
         sets = labeled(options.data, options.limit, options.sets) | constructed(held_out, options.limit)
         folders = {"seed": options.model} | dict(one.split("=", 1) for one in options.measure)
@@ -149,16 +150,16 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
         await server.aclose()
 
 
-def logged(run: str) -> bool:
-    """Whether a run learns from the earlier turns of conversations."""
-    return bool(MIXES[(DEFAULTS | RUNS[run])["mix"]].get("logged"))
+def mix_of(run: str) -> dict[str, float]:
+    """The shares of the strategies that a run's pairs are made by."""
+    return MIXES[(DEFAULTS | RUNS[run])["mix"]]
 
 
 def training_pool(
     options: argparse.Namespace, run: str, instructions: Sequence[Instruction]
 ) -> list[Answered]:
     """What a run constructs its pairs from."""
-    return split(answered(options.work, instructions, logged=logged(run)))[0]
+    return split(answered(options.work, instructions, logged=bool(mix_of(run).get("logged"))))[0]
 
 
 async def taught(

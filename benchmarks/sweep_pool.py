@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,20 @@ WORSE: tuple[list[str], ...] = (["modified"], ["hotter"], [], ["modified"], ["ho
 
 
 async def answer(
-    work: Path, instructions: Sequence[Instruction], judge: Judge, *, logged: bool = False
+    work: Path, instructions: Sequence[Instruction], judge: Judge, strategies: Collection[str]
 ) -> None:
     """Write what is missing: a response to each instruction, and for shares of them a worse one.
 
-    With `logged` also one to each earlier turn of a conversation.
+    For `hotter` pairs some are sampled so, for `logged` ones each earlier turn of a conversation is answered.
     """
     writer = Writer(Champion(judge), IterationSettings())
     tasks = [
         Task(index, instruction, kind)
         for index, instruction in enumerate(instructions)
         for kind in ("response", *WORSE[index % len(WORSE)])
+        if kind != "hotter" or kind in strategies
     ]
-    if logged:
+    if "logged" in strategies:
         tasks += [Task.of(turn) for turn in earlier_turns(instructions)]
     known = {(row["index"], row["kind"]) for row in read(work / RESPONSES)}
     missing = [task for task in tasks if (task.instruction_id, task.kind) not in known]

@@ -89,7 +89,7 @@ async def test_runs_on_logged_responses_learn_from_the_earlier_turns_of_conversa
         backend = VLLM(server.url)
         await backend.label_weights("seed")
         judge = sweep.seed_judge(options.model, None, backend)
-        await answer(options.work, conversations, judge, logged=True)
+        await answer(options.work, conversations, judge, {"logged"})
         await backend.aclose()
 
     plain = sweep.training_pool(options, "base", conversations)
