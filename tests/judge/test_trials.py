@@ -40,9 +40,9 @@ def test_a_candidate_that_answers_at_random_is_stopped():
     assert stopped(0.5) >= 0.9 * RUNS
 
 
-@pytest.mark.parametrize(("rate", "most"), [(0.2, 0), (0.3, 0.05), (0.415, 0.3)])
+@pytest.mark.parametrize(("rate", "most"), [(0.2, 0), (0.3, 0.05), (0.404, 0.2)])
 def test_a_better_candidate_is_seldom_stopped_for_what_it_turns(rate, most):
-    """0.415: the candidate of docs/measurements.md, over an untaught champion on held-out pairs."""
+    """0.404: the candidate of docs/measurements.md, over an untaught champion on held-out pairs."""
     assert stopped(rate) <= most * RUNS
 
 
