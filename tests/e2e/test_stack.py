@@ -169,7 +169,8 @@ async def judge_through_a_promotion(url: str, version: str) -> list[httpx.Respon
     fresh = PAIR | {"cache": False}  # equal requests would share one computation
     async with httpx.AsyncClient(base_url=url, timeout=300) as client:
         early = [asyncio.create_task(client.post("/judge/pairwise", json=fresh)) for _ in range(64)]
-        await asyncio.sleep(1)
+        # One is answered before it, however slow the machine is; the others are under way.
+        await asyncio.wait(early, return_when=asyncio.FIRST_COMPLETED)
         (await client.post(f"/admin/models/{version}/promote")).raise_for_status()
         late = [asyncio.create_task(client.post("/judge/pairwise", json=fresh)) for _ in range(8)]
         return await asyncio.gather(*early, *late)
