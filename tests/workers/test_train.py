@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from transformers import TrainerControl, TrainerState
 
 from judge.comparison import Instruction, PreferencePair
 from judge.examples import Example
@@ -21,6 +23,7 @@ from judge.versions import VersionStore
 from stack.spawn import CODE
 from tests.tiny_model import make_tiny_model
 from workers import tokens
+from workers.train.progress import Report
 
 SETTINGS = {
     "method": "lora",
@@ -207,6 +210,24 @@ def test_full_finetuning_changes_the_upper_layers_only_and_stops_when_nothing_ge
     before, after = (load_file(path / "model.safetensors") for path in (seed_model, folder / "candidate"))
     changed = {name for name in before if not (before[name] == after[name]).all()}
     assert changed == {name for name in before if ".layers.1." in name}
+
+
+def test_the_last_step_is_measured_wherever_it_falls(seed_model, tmp_path):
+    changes = {"sft_epochs": 0, "dpo_epochs": 0, "checkpoint_every": 4}
+    told = train(prepare(tmp_path / "run", seed_model, **changes))
+
+    assert [event["step"] for event in told if "accuracy" in event] == [4, 6]
+
+
+@pytest.mark.parametrize(("measured", "saved"), [("no", False), ("steps", True)])
+def test_the_last_checkpoint_is_written_only_where_it_may_be_the_best_one(measured, saved, capfd):
+    report = Report("pointwise", before=0, planned=100, total=100)
+    state, control = TrainerState(global_step=6, max_steps=6), TrainerControl(should_save=True)
+
+    report.on_step_end(SimpleNamespace(eval_strategy=measured), state, control)
+
+    assert control.should_save == saved
+    assert '"done": 0' in capfd.readouterr().out
 
 
 def test_validation_reads_what_serving_would_read(seed_model):
