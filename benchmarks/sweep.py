@@ -124,8 +124,7 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
     try:
         await server.label_weights("seed")
         writer = seed_judge(options.model, None, server)
-        wanted = {name for run in options.runs for name, share in mix_of(run).items() if share}
-        await answer(options.work, instructions, writer, wanted)
+        await answer(options.work, instructions, writer, set().union(*map(strategies, options.runs)))
         _, held_out = split(answered(options.work, instructions))
         sets = labeled(options.data, options.limit, options.sets) | constructed(held_out, options.limit)
         folders = {"seed": options.model} | dict(one.split("=", 1) for one in options.measure)
@@ -150,16 +149,16 @@ async def sweep(options: argparse.Namespace, url: str) -> None:
         await server.aclose()
 
 
-def mix_of(run: str) -> dict[str, float]:
-    """The shares of the strategies that a run's pairs are made by."""
-    return MIXES[(DEFAULTS | RUNS[run])["mix"]]
+def strategies(run: str) -> set[str]:
+    """Those by which a run's pairs are made."""
+    return {name for name, share in MIXES[(DEFAULTS | RUNS[run])["mix"]].items() if share}
 
 
 def training_pool(
     options: argparse.Namespace, run: str, instructions: Sequence[Instruction]
 ) -> list[Answered]:
     """What a run constructs its pairs from."""
-    return split(answered(options.work, instructions, logged=bool(mix_of(run).get("logged"))))[0]
+    return split(answered(options.work, instructions, strategies(run)))[0]
 
 
 async def taught(

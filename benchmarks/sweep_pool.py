@@ -65,13 +65,15 @@ async def answer(
     await in_portions(missing, one, store, concurrency=64)
 
 
-def answered(work: Path, instructions: Sequence[Instruction], *, logged: bool = False) -> list[Answered]:
+def answered(
+    work: Path, instructions: Sequence[Instruction], strategies: Collection[str] = ()
+) -> list[Answered]:
     """The instructions with a response that can be used.
 
-    With `logged` a conversation is there by its earlier turns alone, as an iteration trains on it.
+    For `logged` pairs a conversation is there by its earlier turns alone, as an iteration trains on it.
     """
     texts = {(row["index"], row["kind"]): row["text"] for row in read(work / RESPONSES)}
-    earlier = earlier_turns(instructions) if logged else []
+    earlier = earlier_turns(instructions) if "logged" in strategies else []
     by_turns = {turn.instruction_id for turn in earlier}
     pool = [
         Answered(index, instruction, text, texts.get((index, "modified")), texts.get((index, "hotter")))
