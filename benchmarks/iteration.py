@@ -10,20 +10,16 @@ import argparse
 import json
 import os
 import time
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from judge.statistics import Outcome, compare, length_balanced
-from judge.tables import EvaluationRow, PairRow
+from benchmarks import iteration_pairs
 from stack.caller import parse_changes
-from workers.attack import ATTACKS, PHRASES
-from workers.seal import FIT, HELD_OUT
 
 OVER = {"promoted", "refused", "no_decision", "awaiting_approval", "failed", "cancelled"}
 
@@ -36,7 +32,7 @@ def main() -> None:
     parser.add_argument("--profile", default="full")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     parser.add_argument("--show", type=int, help="print an earlier iteration")
-    parser.add_argument("--database", help="its URL: candidate against champion, pair by pair, as well")
+    parser.add_argument("--database", help="its URL: what was learned, and candidate against champion, too")
     arguments = parser.parse_args()
     key = os.environ.get("JUDGESMITH_KEY", "")
     http = httpx.Client(
@@ -48,7 +44,10 @@ def main() -> None:
     number = arguments.show or run(http, arguments.instructions, arguments.anchors, wanted)
     print(report(http.get(f"/admin/iterations/{number}").raise_for_status().json()))
     if arguments.database:
-        print(paired(arguments.database, number))
+        with Session(create_engine(arguments.database)) as session:
+            print(
+                f"\n{iteration_pairs.learned(session, number)}\n\n{iteration_pairs.paired(session, number)}"
+            )
 
 
 def run(http: httpx.Client, instructions: Path, anchors: list[str], wanted: dict[str, Any]) -> int:
@@ -116,55 +115,6 @@ def report(iteration: dict[str, Any]) -> str:
     if iteration["gate"]:
         lines += ["", f"Gate: **{iteration['gate']['decision']}**"]
         lines += [f"* {reason}" for reason in iteration["gate"]["reasons"]]
-    return "\n".join(lines)
-
-
-def paired(database: str, number: int) -> str:
-    """Candidate and champion on the same pairs, by the pointwise read: McNemar's exact test, one-sided.
-
-    Ties are the share of the candidate's verdicts, where it may give them. Held-out pairs, also those that
-    the fit is made on, stand once more by the strategy that constructed them, and the anchors all together.
-    """
-    with Session(create_engine(database)) as session:
-        rows = session.execute(
-            select(EvaluationRow.dataset, EvaluationRow.role, EvaluationRow.items).where(
-                EvaluationRow.iteration_id == number,
-                EvaluationRow.strategy == "pointwise",
-                # Attacks have no better response.
-                EvaluationRow.dataset.not_in([ATTACKS, PHRASES]),
-            )
-        )
-        found = {(row.dataset, row.role): list(map(Outcome.from_json, row.items)) for row in rows}
-        pairs = session.scalars(select(PairRow).where(PairRow.iteration_id == number, PairRow.held_out))
-        constructed = {pair.item: pair.strategy for pair in pairs}
-    for role in ("champion", "candidate"):
-        for outcome in (*found[HELD_OUT, role], *found[FIT, role]):
-            name = f"constructed: {constructed[outcome.item]}"
-            found.setdefault((name, role), []).append(outcome)
-        anchored = sorted(name for name, of in found if of == role and name.startswith("anchor:"))
-        if anchored:
-            # An item's name is its own within its set alone.
-            found["anchors together", role] = [
-                replace(outcome, item=f"{name} {outcome.item}")
-                for name in anchored
-                for outcome in found[name, role]
-            ]
-    lines = [
-        "",
-        "| pairs | n | champion | candidate | length-balanced | gained / lost | p | ties |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for dataset in sorted({name for name, _ in found}):
-        before, after = found[dataset, "champion"], found[dataset, "candidate"]
-        both = compare(before, after, 0.95)
-        won = round(both.difference * both.items)
-        gained, lost = (both.discordant + won) // 2, (both.discordant - won) // 2
-        even = [length_balanced(side) for side in (before, after)]
-        ties = sum(outcome.verdicts.count("tie") for outcome in after) / (2 * both.items)
-        lines.append(
-            f"| {dataset} | {both.items} | {both.champion:.3f} | {both.candidate:.3f} "
-            f"| {even[0]:.3f} to {even[1]:.3f} | {gained} / {lost} | {both.p_better:.2g} | {ties:.2f} |"
-        )
     return "\n".join(lines)
 
 
