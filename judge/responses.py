@@ -18,7 +18,9 @@ from judge.similarity import likeness
 # one with a fault put in, so that the two are alike on purpose.
 WRITTEN_APART = ("neighbor", "modified", "random", "hotter", "logged", "shortened")
 _NEAR = 0.9
-_RELATED, _SAME = 0.25, 0.95
+# A response to another request that reads much like the one to this request may serve it as well.
+_NEAR_MODIFIED = 0.6
+_RELATED, _SAME = 0.25, 0.8
 _FEWEST, _LONGEST = 10, 600
 _OPENING = 160
 _SHORTEST, _GRAM, _DISTINCT = 120, 12, 0.5
@@ -112,11 +114,12 @@ def rewrite_flaw(original: str, rewritten: str, finished: bool) -> str | None:
 
 
 def near_identical(pair: PreferencePair) -> bool:
-    """Whether two responses that were written apart are nearly the same text."""
+    """Whether two responses that were written apart are nearly the same text (modified ones: much alike)."""
     if pair.strategy not in WRITTEN_APART:
         return False
     same = fold(pair.chosen) == fold(pair.rejected)
-    return same or likeness(pair.chosen, pair.rejected) >= _NEAR
+    near = _NEAR_MODIFIED if pair.strategy == "modified" else _NEAR
+    return same or likeness(pair.chosen, pair.rejected) >= near
 
 
 def refuses(response: str) -> bool:

@@ -21,15 +21,13 @@ from judge.profiles import IterationSettings
 from judge.responses import flaw, rewrite_flaw
 from judge.tables import InstructionRow, ResponseRow, SelectionRow
 from workers.batches import in_portions
+from workers.rewriting import another_request
 from workers.stage import Stage
 from workers.turns import Turn, training_turns
 
-REWRITE = (
-    "Here is a request that a user made:\n\n{}\n\n"
-    "Write one other request on the same subject that asks for something clearly different. "
-    "Write only the new request."
-)
 _REWRITE_TOKENS = 64
+# A small generator's first modification is of use in half of the cases, one of three in most.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +69,31 @@ class Writer:
         self._settings = settings
 
     async def work(self, task: Task) -> Generated:
-        """One task; at most two generations."""
+        """One task: a generation, or one after those of a modified instruction that is of use."""
         name, tokens = self._generator.name, self._settings.response_tokens
         if task.kind != "modified":
             answer = await self._sample(task, task.instruction, tokens)
             return Generated(task, whole_sentences(answer.text, answer.finished), None, answer.finished, name)
-        request = Instruction.of(REWRITE.format(task.instruction.text))
-        rewritten = await self._sample(task, request, max(_REWRITE_TOKENS, tokens // 4))
-        prompt = rewritten.text.strip().strip('"').strip()
-        if rewrite_flaw(task.instruction.text, prompt, rewritten.finished):
-            return Generated(task, "", prompt, rewritten.finished, name)
+        prompt, whole = await self._modified(task, max(_REWRITE_TOKENS, tokens // 4))
+        if rewrite_flaw(task.instruction.text, prompt, whole):
+            return Generated(task, "", prompt, whole, name)
         answer = await self._sample(task, Instruction.of(prompt), tokens)
         return Generated(task, whole_sentences(answer.text, answer.finished), prompt, answer.finished, name)
 
-    async def _sample(self, task: Task, instruction: Instruction, tokens: int) -> Completion:
-        seed = self._settings.seed * 1_000_003 + task.instruction_id
+    async def _modified(self, task: Task, tokens: int) -> tuple[str, bool]:
+        """The first modified instruction that is of use, or the last one; and whether it is whole."""
+        request = another_request(task.instruction.text)
+        for attempt in range(ATTEMPTS):
+            answer = await self._sample(task, request, tokens, attempt)
+            prompt = answer.text.strip().strip('"').strip()
+            if rewrite_flaw(task.instruction.text, prompt, answer.finished) is None:
+                break
+        return prompt, answer.finished
+
+    async def _sample(
+        self, task: Task, instruction: Instruction, tokens: int, attempt: int = 0
+    ) -> Completion:
+        seed = (self._settings.seed + attempt) * 1_000_003 + task.instruction_id
         sampling = Sampling(tokens, self._settings.generation_temperature, 0.9, seed=seed)
         if task.kind == "hotter":
             sampling = Sampling(tokens, self._settings.hotter_temperature, 1.0, seed=seed)

@@ -9,6 +9,9 @@ LONG = (
     "The river rises in the hills above the town and runs past three mills before it reaches the lake. In "
     "spring it carries melt water, and the lower meadows are under water for a week or two. "
 )
+MUCH_ALIKE = LONG.replace(
+    "runs past three mills before it reaches the lake", "is a mile wide, they say, by then"
+)
 LEAVES = "Листья падают осенью, потому что дереву зимой нужно беречь воду: корни почти не берут её из земли."
 
 
@@ -173,6 +176,8 @@ def pair(strategy, chosen, rejected):
     [
         ("neighbor", LONG, LONG.upper(), True),
         ("modified", LONG, LONG.replace("three", "four"), True),
+        ("modified", LONG, MUCH_ALIKE, True),
+        ("neighbor", LONG, MUCH_ALIKE, False),
         ("random", "这条河发源于镇子上方的山丘。", "这条河发源于镇子上方的山丘！", True),
         (
             "random",
@@ -195,6 +200,7 @@ def test_pairs_of_nearly_the_same_response(strategy, chosen, rejected, near):
     [
         ("Explain how bread dough rises.", "Explain how to bake bread from sour dough.", True, None),
         ("解释为什么天空是蓝色的。", "解释为什么日落时天空是红色的。", True, None),
+        ("Explain how bread dough rises.", "Please explain how bread dough rises.", True, "rewrite_same"),
         ("Explain how bread dough rises.", "Explain how bread dough rises", True, "rewrite_same"),
         ("Explain how bread dough rises.", "Explain  HOW bread dough rises.", True, "rewrite_same"),
         ("Explain how bread dough rises.", "Name the capitals of Asia.", True, "rewrite_off_topic"),

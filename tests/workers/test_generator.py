@@ -10,6 +10,7 @@ from judge.classification import CATEGORIES
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
 from judge.iterations import StageRow, update
+from judge.responses import rewrite_flaw
 from judge.tables import (
     ClassificationRow,
     DropRow,
@@ -22,6 +23,8 @@ from judge.tables import (
 from tests.scripted_vllm import scripted
 from tests.workers.conftest import WORDS, respond
 from workers.pair import PROBES, resolved
+from workers.responses import ATTEMPTS
+from workers.rewriting import another_request
 
 MIX = {"neighbor": 1, "modified": 1}
 
@@ -39,7 +42,7 @@ def able(prompt):
     """Classifies, modifies instructions, and responds."""
     if "Category, one of" in prompt:
         return classes(prompt)
-    if "Write one other request" in prompt:
+    if "Write another request" in prompt:
         return f"Tell me about topic-{topic(prompt)} in colors."
     if "in colors" in prompt:
         return (
@@ -50,7 +53,7 @@ def able(prompt):
 
 def unable(prompt):
     """Writes no usable modified instruction."""
-    return "How can I help you today?" if "Write one other request" in prompt else able(prompt)
+    return "How can I help you today?" if "Write another request" in prompt else able(prompt)
 
 
 def asked(server, mark):
@@ -166,7 +169,7 @@ def test_the_strategy_follows_what_the_generator_can_do(loop, text, chosen, usab
         "chosen": chosen,
     }
     assert counts["training_strategies"].keys() == {chosen}
-    assert asked(loop.serving, "Write one other request") == (40 if chosen == "modified" else PROBES)
+    assert asked(loop.serving, "Write another request") == (40 if chosen == "modified" else ATTEMPTS * PROBES)
 
 
 def test_a_hotter_response_is_a_second_one_to_the_same_instruction(loop):
@@ -346,3 +349,13 @@ def test_without_a_share_for_logged_responses_earlier_turns_are_left_alone(loop)
 
     assert {one.kind for one in loop.rows(select(ResponseRow))} == {"response"}
     assert "It is a thing." not in {pair.chosen for pair in loop.rows(select(PairRow))}
+
+
+def test_a_request_is_modified_after_the_manner_of_examples_that_would_be_kept():
+    *shown, last = another_request("How tall is topic-7?").messages
+
+    assert (last.role, "How tall is topic-7?" in last.content) == ("user", True)
+    for asked_for, modified in zip(shown[::2], shown[1::2], strict=True):
+        assert (asked_for.role, modified.role) == ("user", "assistant")
+        original = asked_for.content.removeprefix("Request: ").split("\n\nWrite another")[0]
+        assert rewrite_flaw(original, modified.content, finished=True) is None
