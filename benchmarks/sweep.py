@@ -49,6 +49,7 @@ from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings, PairMix
+from judge.responses import near_identical
 from workers.batches import in_portions
 from workers.engine import take_weights
 
@@ -215,7 +216,8 @@ def training_pairs(settings: dict[str, Any], pool: Sequence[Answered]) -> list[P
     """As the pair and filter stages make them: by shares, balanced by length, so many at most."""
     rng = random.Random(f"sweep {settings['mix']}")
     mix = PairMix.model_validate(MIXES[settings["mix"]]).model_dump()
-    pairs = [pair for _, pair in construct(pool, mix, settings["per_instruction"], rng)]
+    made = construct(pool, mix, settings["per_instruction"], rng)
+    pairs = [pair for _, pair in made if not near_identical(pair)]
     kept = [pairs[index] for index in even_lengths(pairs, settings["pairs"], rng)]
     rng.shuffle(kept)
     return kept

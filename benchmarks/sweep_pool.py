@@ -12,7 +12,7 @@ from judge.generator import Champion
 from judge.judging import Judge
 from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings
-from judge.responses import flaw
+from judge.responses import flaw, near_identical
 from workers.batches import in_portions
 from workers.responses import Task, Writer
 from workers.turns import Turn, turns
@@ -115,7 +115,9 @@ def constructed(pool: Sequence[Answered], limit: int) -> dict[str, list[LabeledP
     sets = {}
     for strategy, name in HELD_OUT.items():
         made = construct(pool, {strategy: 1.0}, 1, random.Random(f"held out {strategy}"))
-        pairs = [LabeledPair(str(key), pair.comparison("a"), "a") for key, pair in made]
+        pairs = [
+            LabeledPair(str(key), pair.comparison("a"), "a") for key, pair in made if not near_identical(pair)
+        ]
         random.Random(3).shuffle(pairs)
         sets[name] = pairs[:limit]
     return sets

@@ -30,7 +30,10 @@ MIXES: dict[str, dict[str, float]] = {
     },
     "logged": {"logged": 1.0},
     "default": IterationSettings().mix.model_dump(),
-    "own": IterationSettings().mix.model_dump() | {"logged": 0.0},
+    "own": {
+        "requirement": 0.40, "neighbor": 0.24, "modified": 0.10, "random": 0.08, "incomplete": 0.09,
+        "shortened": 0.09,
+    },
 }  # fmt: skip
 
 # `strategy` is what is trained and measured. Texts are cut to `field_tokens` in training and to `read_tokens`

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 
 import pytest
 from sqlalchemy import select
@@ -170,6 +171,24 @@ def test_the_strategy_follows_what_the_generator_can_do(loop, text, chosen, usab
     }
     assert counts["training_strategies"].keys() == {chosen}
     assert asked(loop.serving, "Write another request") == (40 if chosen == "modified" else ATTEMPTS * PROBES)
+
+
+def test_a_modification_that_is_of_no_use_is_asked_for_again(loop):
+    tries = Counter()
+
+    def late(prompt):
+        if "Write another request" in prompt:
+            tries[topic(prompt)] += 1
+            return (able if tries[topic(prompt)] == ATTEMPTS else unable)(prompt)
+        return able(prompt)
+
+    loop.serving.script.text = late
+    number = loop.start(mix=MIX, related="modified", pairs_per_instruction=1)
+
+    row = loop.run(number, "select", "pair")
+
+    assert row.counts["pair"]["funnel"][0]["dropped"] == {}
+    assert set(tries.values()) == {ATTEMPTS}
 
 
 def test_a_hotter_response_is_a_second_one_to_the_same_instruction(loop):
