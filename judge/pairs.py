@@ -8,6 +8,7 @@ neighbor     the response to one of the most similar other instructions, of abou
 random       the response to any other instruction
 hotter       a response to the same instruction that was sampled at a higher temperature
 logged       the response that was logged in production, against the generator's own at the same place
+later        the response that was logged, against the one logged to a later turn of the same conversation
 requirement  two versions of the response, under an added requirement that only the chosen one meets
 shortened    a full response to another instruction, against a shortened good one
 corrupted    the same response with a quarter of its words out of place
@@ -36,6 +37,7 @@ class Answered:
     """An instruction with a good response, and perhaps worse ones that were written for it.
 
     `weaker_response`: the generator's, where the good one was logged by a model that answers better.
+    `later_responses`: what was logged to later turns of the conversation, each with the key that holds it.
     """
 
     key: int
@@ -44,6 +46,7 @@ class Answered:
     modified_response: str | None = None
     hotter_response: str | None = None
     weaker_response: str | None = None
+    later_responses: tuple[tuple[int, str], ...] = ()
 
 
 def usable(response: str) -> bool:
@@ -140,6 +143,18 @@ def _logged(
     return PreferencePair(item.instruction, item.response, rejected, "logged")
 
 
+def _later(
+    pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
+) -> PreferencePair | None:
+    item = pool[position]
+    if not item.later_responses:
+        return None
+    lender, response = rng.choice(item.later_responses)
+    return PreferencePair(
+        item.instruction, item.response, response, "later", None if lender == item.key else lender
+    )
+
+
 def _about_as_long(text: str, chars: int) -> str:
     """The first sentences of a text, as many as come nearest to a length."""
     ends, position = [], 0
@@ -222,6 +237,7 @@ _MAKERS: dict[str, Maker] = {
     "random": _random,
     "hotter": _hotter,
     "logged": _logged,
+    "later": _later,
     "requirement": _requirement,
     "shortened": _shortened,
     "corrupted": _worse("corrupted", degraded.displaced),

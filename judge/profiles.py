@@ -21,6 +21,10 @@ Profile = Literal["smoke", "small", "full", "paper"]
 Related = Literal["mix", "modified", "neighbor", "auto"]
 
 
+# Of the strategies of `judge.pairs`, those that only instructions with logged responses serve.
+OF_LOGS = ("logged", "later")
+
+
 class PairMix(BaseModel):
     """Shares of the pairs' strategies (see `judge.pairs`), scaled to sum to 1; what is not named has none."""
 
@@ -31,6 +35,7 @@ class PairMix(BaseModel):
     random: float = Field(0, ge=0)
     hotter: float = Field(0, ge=0)
     logged: float = Field(0, ge=0)
+    later: float = Field(0, ge=0)
     requirement: float = Field(0, ge=0)
     shortened: float = Field(0, ge=0)
     corrupted: float = Field(0, ge=0)
@@ -49,9 +54,9 @@ class PairMix(BaseModel):
 
 
 # What taught the packaged small model most about real responses, of the mixes tried (docs/experiments.md).
-# Not every instruction has a logged response or a modified one: those that have make that pair almost always.
+# Not every instruction has a logged response: those that have make little else, the others the rest.
 _ON_TOPIC = PairMix(
-    logged=2.0, modified=1.0, neighbor=0.30, requirement=0.15, random=0.08, incomplete=0.06, shortened=0.06
+    logged=2.0, requirement=0.40, neighbor=0.24, modified=0.10, random=0.08, incomplete=0.09, shortened=0.09
 )  # fmt: skip
 
 
@@ -192,8 +197,10 @@ class IterationSettings(BaseModel):
     @field_validator("mix")
     @classmethod
     def _can_be_measured(cls, mix: PairMix) -> PairMix:
-        if not any(share for name, share in mix if name != "logged"):
-            raise ValueError("logged needs another strategy beside it: no held-out pairs are made of it")
+        if not any(share for name, share in mix if name not in OF_LOGS):
+            raise ValueError(
+                f"{' and '.join(OF_LOGS)} need another strategy beside them: they make no held-out pairs"
+            )
         return mix
 
     @field_validator("quotas", "curriculum", "category_cap")

@@ -16,10 +16,10 @@ from judge.similarity import likeness
 
 # Strategies of `judge.pairs` whose rejected response was written for itself. In the others it is the chosen
 # one with a fault put in, so that the two are alike on purpose.
-WRITTEN_APART = ("neighbor", "modified", "random", "hotter", "logged", "shortened")
+WRITTEN_APART = ("neighbor", "modified", "random", "hotter", "logged", "later", "shortened")
 _NEAR = 0.9
-# A response to another request that reads much like the one to this request may serve it as well.
-_NEAR_MODIFIED = 0.6
+# A response to a related request that reads much like the one to this request may serve it as well.
+_NEAR_RELATED = 0.6
 _RELATED, _SAME = 0.25, 0.8
 _FEWEST, _LONGEST = 10, 600
 _OPENING = 160
@@ -114,11 +114,11 @@ def rewrite_flaw(original: str, rewritten: str, finished: bool) -> str | None:
 
 
 def near_identical(pair: PreferencePair) -> bool:
-    """Whether two responses that were written apart are nearly the same text (modified ones: much alike)."""
+    """Whether two responses that were written apart are nearly the same text (`modified`, `later`: alike)."""
     if pair.strategy not in WRITTEN_APART:
         return False
     same = fold(pair.chosen) == fold(pair.rejected)
-    near = _NEAR_MODIFIED if pair.strategy == "modified" else _NEAR
+    near = _NEAR_RELATED if pair.strategy in ("modified", "later") else _NEAR
     return same or likeness(pair.chosen, pair.rejected) >= near
 
 

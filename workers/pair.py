@@ -20,7 +20,7 @@ from judge import budget, planning
 from judge.comparison import Instruction, PreferencePair
 from judge.judging import Judge
 from judge.pairs import Answered, construct
-from judge.profiles import Related
+from judge.profiles import OF_LOGS, Related
 from judge.responses import near_identical
 from judge.tables import PairRow, ResponseRow
 from workers.drops import Dropping
@@ -46,10 +46,9 @@ def run(stage: Stage) -> dict[str, Any]:
         related = "modified" if quality["usable_share"] >= settings.usable_share else "neighbor"
         measured = {"generator": {**quality, "chosen": related}}
     mix = resolved(settings.mix.model_dump(), related, stand_in=bool(measured))
-    # Whole instructions make none of the pairs of logged responses.
-    scale = settings.pairs_per_instruction / (sum(mix.values()) - mix["logged"] or 1)
+    scale = settings.pairs_per_instruction / (sum(mix.values()) - _of_logs(mix) or 1)
     shares = {kind: mix[kind] * scale for kind in ("modified", "hotter")}
-    asyncio.run(generate(stage, all_tasks(stage, shares, logged=bool(mix["logged"]))))
+    asyncio.run(generate(stage, all_tasks(stage, shares, logged=_of_logs(mix) > 0)))
     return {**construct_pairs(stage, mix), **measured}
 
 
@@ -77,6 +76,11 @@ def resolved(mix: Mapping[str, float], related: Related, *, stand_in: bool = Fal
     return {**mix, "modified": 0.0, "neighbor": 0.0, **other, related: both}
 
 
+def _of_logs(mix: Mapping[str, float]) -> float:
+    """The share of the strategies by which whole instructions make no pair."""
+    return sum(mix[name] for name in OF_LOGS)
+
+
 def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
     """Write the pairs of the training and the held-out share, each from its own responses alone.
 
@@ -87,7 +91,7 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
     rows, found = written(stage), selected(stage)
     instructions = {row.id: Instruction.from_json(row.messages) for _, row in found}
     responses = Dropping(stage.iteration, "responses", len(rows))
-    earlier = training_turns(found) if mix["logged"] else []
+    earlier = training_turns(found) if _of_logs(mix) else []
     asked = {(turn.instruction_id, turn.kind): turn.instruction for turn in earlier}
     # Nothing that the generator wrote is chosen where a better model's response is known.
     by_turns = {turn.instruction_id for turn in earlier}

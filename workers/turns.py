@@ -1,7 +1,8 @@
 """Turns: what was asked in the selected conversations and has a logged response."""
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from judge.comparison import Instruction
 from judge.pairs import Answered
@@ -14,16 +15,24 @@ class Turn:
     """A turn of a selected conversation that has a logged response.
 
     `kind` is that of the text which the generator writes in its place: of the last turn, its response.
+    `later`: the responses to later turns of the conversation, each with the instruction that holds it.
     """
 
     instruction_id: int
     instruction: Instruction
     response: str
     kind: str
+    later: tuple[tuple[int, str], ...] = ()
 
     def answered(self, weaker: str | None) -> Answered:
         """The turn as an answered instruction of its own; `weaker` is that text, if it can be used."""
-        return Answered(self.instruction_id, self.instruction, self.response, weaker_response=weaker)
+        return Answered(
+            self.instruction_id,
+            self.instruction,
+            self.response,
+            weaker_response=weaker,
+            later_responses=self.later,
+        )
 
 
 def training_turns(found: Iterable[tuple[SelectionRow, InstructionRow]]) -> list[Turn]:
@@ -54,4 +63,8 @@ def turns(conversations: Iterable[tuple[int, Instruction, str | None]]) -> list[
         for turn in answered:
             if flaw(turn.instruction, turn.response, finished=True) is None:
                 found.setdefault(turn.instruction.digest, turn)
-    return list(found.values())
+    later = defaultdict(list)
+    for turn in found.values():
+        for earlier, _ in turn.instruction.answered_turns:
+            later[earlier.digest].append((turn.instruction_id, turn.response))
+    return [replace(turn, later=tuple(later[digest])) for digest, turn in found.items()]

@@ -27,6 +27,7 @@ def pool():
             else None,
             hotter_response=f"Well, the {topic} of {index}, whatever green they sleep.",
             weaker_response=f"It is {topic}. " * index + f"That was {topic} number {index}.",
+            later_responses=((index, f"Third, they agree on item {index + 10}."),),
         )
         for index, topic in enumerate(TOPICS)
     ]
@@ -73,6 +74,17 @@ def test_the_length_of_a_weaker_response_does_not_give_it_away():
     assert [(key, pair.rejected) for key, pair in pairs] == [
         (0, "One sentence is this. Two sentences are this.")
     ]
+
+
+def test_what_a_later_turn_was_answered_is_rejected_for_an_earlier_one():
+    said = [f"What turn {number} of the talk got." for number in range(3)]
+    item = Answered(0, Instruction.of("And then?"), said[0], later_responses=((0, said[1]), (7, said[2])))
+    other = Answered(1, Instruction.of("What next?"), "Nothing came after this.")
+
+    pairs = construct([item, other], {"later": 1.0}, 2, random.Random(1))
+
+    assert [(key, pair.chosen) for key, pair in pairs] == [(0, said[0])] * len(pairs)
+    assert {(pair.rejected, pair.lender) for _, pair in pairs} <= {(said[1], None), (said[2], 7)}
 
 
 def test_a_requirement_is_in_the_instruction_and_met_by_the_chosen_response_alone():
