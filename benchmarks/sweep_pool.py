@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from judge.comparison import Instruction
 from judge.generator import Champion
 from judge.judging import Judge
 from judge.pairs import Answered, construct
-from judge.profiles import IterationSettings
+from judge.profiles import OF_LOGS, IterationSettings
 from judge.responses import flaw, near_identical
 from workers.batches import in_portions
 from workers.responses import Task, Writer
@@ -28,9 +28,7 @@ LONGEST = 1200
 WORSE: tuple[list[str], ...] = (["modified"], ["hotter"], [], ["modified"], ["hotter"])
 
 
-async def answer(
-    work: Path, instructions: Sequence[Instruction], judge: Judge, strategies: Collection[str]
-) -> None:
+async def answer(work: Path, instructions: Sequence[Instruction], judge: Judge, strategies: Set[str]) -> None:
     """Write what is missing: a response to each instruction, and for shares of them a worse one.
 
     For `hotter` pairs some are sampled so, for `logged` ones each earlier turn of a conversation is answered.
@@ -42,7 +40,7 @@ async def answer(
         for kind in ("response", *WORSE[index % len(WORSE)])
         if kind != "hotter" or kind in strategies
     ]
-    if "logged" in strategies:
+    if not strategies.isdisjoint(OF_LOGS):
         tasks += [Task.of(turn) for turn in earlier_turns(instructions)]
     known = {(row["index"], row["kind"]) for row in read(work / RESPONSES)}
     missing = [task for task in tasks if (task.instruction_id, task.kind) not in known]
@@ -66,14 +64,14 @@ async def answer(
 
 
 def answered(
-    work: Path, instructions: Sequence[Instruction], strategies: Collection[str] = ()
+    work: Path, instructions: Sequence[Instruction], strategies: Set[str] = frozenset()
 ) -> list[Answered]:
     """The instructions with a response that can be used.
 
     For `logged` pairs a conversation is there by its earlier turns alone, as an iteration trains on it.
     """
     texts = {(row["index"], row["kind"]): row["text"] for row in read(work / RESPONSES)}
-    earlier = earlier_turns(instructions) if "logged" in strategies else []
+    earlier = [] if strategies.isdisjoint(OF_LOGS) else earlier_turns(instructions)
     by_turns = {turn.instruction_id for turn in earlier}
     pool = [
         Answered(index, instruction, text, texts.get((index, "modified")), texts.get((index, "hotter")))

@@ -1,7 +1,7 @@
 """The runs of `benchmarks.sweep`: from which pairs, how many of them, and how each is trained.
 
-`varied` to `asked` look for the mix of strategies, `logged` and `logged-mixed` learn from the earlier turns
-of conversations. `base` and what follows it change one setting at a time.
+`varied` to `asked` look for the mix of strategies, `logged` to `later` learn from the earlier turns of
+conversations. `base` and what follows it change one setting at a time.
 """
 
 from typing import Any
@@ -29,6 +29,10 @@ MIXES: dict[str, dict[str, float]] = {
         "shortened": 0.09,
     },
     "logged": {"logged": 1.0},
+    "later": {
+        "logged": 2.0, "later": 2.0, "modified": 2.0, "neighbor": 0.30, "requirement": 0.15, "random": 0.08,
+        "incomplete": 0.06, "shortened": 0.06,
+    },
     "default": IterationSettings().mix.model_dump(),
     "own": {
         "requirement": 0.40, "neighbor": 0.24, "modified": 0.10, "random": 0.08, "incomplete": 0.09,
@@ -81,6 +85,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "logged": _LOGGED,
     "logged-mixed": _LOGGED | {"mix": "default", "pairs": 720, "per_instruction": 2},
+    "later": _LOGGED | {"mix": "later", "pairs": 1050, "per_instruction": 3},
     "base": _BASE,
     "half-pairs": _BASE | {"pairs": 72},
     "double-pairs": _BASE | {"pairs": 288},
