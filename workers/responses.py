@@ -69,26 +69,26 @@ class Writer:
         self._settings = settings
 
     async def work(self, task: Task) -> Generated:
-        """One task: a generation, or one after those of a modified instruction that is of use."""
-        name, tokens = self._generator.name, self._settings.response_tokens
-        if task.kind != "modified":
-            answer = await self._sample(task, task.instruction, tokens)
-            return Generated(task, whole_sentences(answer.text, answer.finished), None, answer.finished, name)
-        prompt, whole = await self._modified(task, max(_REWRITE_TOKENS, tokens // 4))
-        if rewrite_flaw(task.instruction.text, prompt, whole):
-            return Generated(task, "", prompt, whole, name)
-        answer = await self._sample(task, Instruction.of(prompt), tokens)
-        return Generated(task, whole_sentences(answer.text, answer.finished), prompt, answer.finished, name)
+        """One task: a generation, or one after those of a modified instruction."""
+        if task.kind == "modified":
+            return await self._modified(task)
+        return await self._respond(task, task.instruction, None)
 
-    async def _modified(self, task: Task, tokens: int) -> tuple[str, bool]:
-        """The first modified instruction that is of use, or the last one; and whether it is whole."""
+    async def _modified(self, task: Task) -> Generated:
+        """The response to the first modified instruction that is of use; without a text if none is."""
         request = another_request(task.instruction.text)
+        tokens = max(_REWRITE_TOKENS, self._settings.response_tokens // 4)
         for attempt in range(ATTEMPTS):
-            answer = await self._sample(task, request, tokens, attempt)
-            prompt = answer.text.strip().strip('"').strip()
-            if rewrite_flaw(task.instruction.text, prompt, answer.finished) is None:
-                break
-        return prompt, answer.finished
+            rewritten = await self._sample(task, request, tokens, attempt)
+            prompt = rewritten.text.strip().strip('"').strip()
+            if rewrite_flaw(task.instruction.text, prompt, rewritten.finished) is None:
+                return await self._respond(task, Instruction.of(prompt), prompt)
+        return Generated(task, "", prompt, rewritten.finished, self._generator.name)
+
+    async def _respond(self, task: Task, asked: Instruction, prompt: str | None) -> Generated:
+        answer = await self._sample(task, asked, self._settings.response_tokens)
+        text = whole_sentences(answer.text, answer.finished)
+        return Generated(task, text, prompt, answer.finished, self._generator.name)
 
     async def _sample(
         self, task: Task, instruction: Instruction, tokens: int, attempt: int = 0
