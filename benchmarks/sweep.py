@@ -216,7 +216,7 @@ def training_pairs(settings: dict[str, Any], pool: Sequence[Answered]) -> list[P
     """As the pair and filter stages make them: by shares, balanced by length, so many at most."""
     rng = random.Random(f"sweep {settings['mix']}")
     mix = PairMix.model_validate(MIXES[settings["mix"]]).model_dump()
-    made = construct(pool, mix, settings["per_instruction"], rng)
+    made = construct(pool, mix, settings["per_instruction"], rng, both_ways=settings["both_ways"])
     pairs = [pair for _, pair in made if not near_identical(pair)]
     kept = [pairs[index] for index in even_lengths(pairs, settings["pairs"], rng)]
     rng.shuffle(kept)

@@ -51,7 +51,13 @@ async def answer(work: Path, instructions: Sequence[Instruction], judge: Judge, 
         asked = Instruction.of(made.prompt or "") if task.kind == "modified" else task.instruction
         reason = flaw(asked, made.text, made.finished)
         text = None if reason else made.text.replace("\x00", "")
-        return {"index": task.instruction_id, "kind": task.kind, "text": text, "flaw": reason}
+        return {
+            "index": task.instruction_id,
+            "kind": task.kind,
+            "text": text,
+            "flaw": reason,
+            "prompt": made.prompt,
+        }
 
     def store(rows: list[dict[str, Any]]) -> None:
         nonlocal done
@@ -70,11 +76,20 @@ def answered(
 
     For `logged` pairs a conversation is there by its earlier turns alone, as an iteration trains on it.
     """
-    texts = {(row["index"], row["kind"]): row["text"] for row in read(work / RESPONSES)}
+    rows = read(work / RESPONSES)
+    texts = {(row["index"], row["kind"]): row["text"] for row in rows}
+    rewritten = {row["index"]: Instruction.of(row["prompt"]) for row in rows if row.get("prompt")}
     earlier = [] if strategies.isdisjoint(OF_LOGS) else earlier_turns(instructions)
     by_turns = {turn.instruction_id for turn in earlier}
     pool = [
-        Answered(index, instruction, text, texts.get((index, "modified")), texts.get((index, "hotter")))
+        Answered(
+            index,
+            instruction,
+            text,
+            texts.get((index, "modified")),
+            texts.get((index, "hotter")),
+            modified=rewritten.get(index),
+        )
         for index, instruction in enumerate(instructions)
         if index not in by_turns and (text := texts.get((index, "response")))
     ]

@@ -41,9 +41,9 @@ MIXES: dict[str, dict[str, float]] = {
 }  # fmt: skip
 
 # `strategy` is what is trained and measured. Texts are cut to `field_tokens` in training and to `read_tokens`
-# where the model is measured. `validation` is the share of the pairs that chooses the
-# checkpoint. `judged` pairs are judged with reasoning `samples` times in each order, of which rejection
-# sampling leaves those that a run by reasoning learns from. With 0 pairs the seed model is measured.
+# where the model is measured. `validation` is the share of the pairs that chooses the checkpoint; `both_ways`
+# is an iteration's setting. `judged` pairs are judged with reasoning `samples` times in each order, of which
+# rejection sampling leaves those that a run by reasoning learns from. With 0 pairs the seed is measured.
 DEFAULTS: dict[str, Any] = {
     "strategy": "pointwise",
     "mix": "varied",
@@ -52,6 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "field_tokens": 96,
     "read_tokens": 96,
     "validation": 0.1,
+    "both_ways": False,
 }
 _BASE: dict[str, Any] = {
     "mix": "own",
@@ -86,6 +87,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "logged": _LOGGED,
     "logged-mixed": _LOGGED | {"mix": "default", "pairs": 720, "per_instruction": 2},
     "later": _LOGGED | {"mix": "later", "pairs": 1050, "per_instruction": 3},
+    "later-both-ways": _LOGGED | {"mix": "later", "pairs": 1220, "per_instruction": 3, "both_ways": True},
     "base": _BASE,
     "half-pairs": _BASE | {"pairs": 72},
     "double-pairs": _BASE | {"pairs": 288},

@@ -18,8 +18,17 @@ def even_lengths(pairs: Sequence[PreferencePair], room: int, rng: random.Random)
     Otherwise "the longer one wins" (or loses) would be a lesson. It would be one as well if it held among the
     pairs of one strategy and its opposite among those of another: so each strategy is even in itself. Only
     those that make nearly all of their pairs one way make up for each other. Pairs of equal length stay.
+    A pair and its counterpart, the same two responses the other way round, stay or go together.
     """
-    return _even(pairs, [[index] for index in range(len(pairs))], room, rng)
+    open_: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    couples: list[list[int]] = []
+    for index, pair in enumerate(pairs):
+        if found := open_[pair.strategy, pair.rejected, pair.chosen]:
+            couples.append([found.pop(), index])
+        else:
+            open_[pair.strategy, pair.chosen, pair.rejected].append(index)
+    single = [[index] for index in sorted(index for indexes in open_.values() for index in indexes)]
+    return _fill([*couples, *_units(pairs, single, rng)], room, rng)
 
 
 def even_places(
@@ -39,13 +48,13 @@ def even_places(
         for strategy, sign in dict.fromkeys((strategy, sign) for strategy, sign, _ in cells)
         for couple in _couples(cells[strategy, sign, True], cells[strategy, sign, False], rng)
     ]
-    return _even(pairs, couples, room, rng)
+    return _fill(_units(pairs, couples, rng), room, rng)
 
 
-def _even(
-    pairs: Sequence[PreferencePair], blocks: Sequence[list[int]], room: int, rng: random.Random
-) -> list[int]:
-    """Indexes of blocks that together are even in length. All of a block are of one strategy and one sign."""
+def _units(
+    pairs: Sequence[PreferencePair], blocks: Sequence[list[int]], rng: random.Random
+) -> list[list[int]]:
+    """Blocks joined to units that are even in length. All of a block are of one strategy and one sign."""
     strategies: dict[str, dict[int, list[list[int]]]] = defaultdict(lambda: {1: [], -1: [], 0: []})
     for block in blocks:
         pair = pairs[block[0]]
@@ -60,7 +69,11 @@ def _even(
         else:
             for sign in (1, -1):
                 one_sided[sign] += found[sign]
-    units += _joined(one_sided[1], one_sided[-1], rng)
+    return units + _joined(one_sided[1], one_sided[-1], rng)
+
+
+def _fill(units: Sequence[list[int]], room: int, rng: random.Random) -> list[int]:
+    """The indexes of units drawn at random that together have room."""
     kept: list[int] = []
     for unit in rng.sample(units, len(units)):
         if len(kept) + len(unit) <= room:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from judge.errors import Fault, InvalidInput
@@ -97,6 +97,7 @@ class PreferencePair:
     """An instruction with a chosen and a rejected response, and the strategy that made it.
 
     `lender`: the id of the other instruction whose response the rejected one is, or has parts of.
+    `rejected_for`: the instruction that the rejected response answers, where it is a good one to another.
     """
 
     instruction: Instruction
@@ -104,6 +105,7 @@ class PreferencePair:
     rejected: str
     strategy: str
     lender: int | None = None
+    rejected_for: Instruction | None = field(default=None, compare=False)
 
     def comparison(self, chosen_side: Side) -> Comparison:
         """The comparison with the chosen response on the given side."""

@@ -36,8 +36,9 @@ _MIN_CHARS = 8
 class Answered:
     """An instruction with a good response, and perhaps worse ones that were written for it.
 
+    `modified_response` is to `modified`, another instruction that the generator made of this one.
     `weaker_response`: the generator's, where the good one was logged by a model that answers better.
-    `later_responses`: what was logged to later turns of the conversation, each with the key that holds it.
+    `later`: later turns of the conversation and what was logged to them, each with the key that holds it.
     """
 
     key: int
@@ -46,7 +47,9 @@ class Answered:
     modified_response: str | None = None
     hotter_response: str | None = None
     weaker_response: str | None = None
-    later_responses: tuple[tuple[int, str], ...] = ()
+    later: tuple[tuple[int, Instruction, str], ...] = ()
+    modified: Instruction | None = None
+    logged: bool = False
 
 
 def usable(response: str) -> bool:
@@ -66,14 +69,51 @@ def whole_sentences(response: str, finished: bool) -> str:
 
 
 def construct(
-    pool: Sequence[Answered], shares: Mapping[str, float], per_instruction: int, rng: random.Random
+    pool: Sequence[Answered],
+    shares: Mapping[str, float],
+    per_instruction: int,
+    rng: random.Random,
+    *,
+    both_ways: bool = False,
 ) -> list[tuple[int, PreferencePair]]:
     """Pairs for each instruction of a pool, as (key, pair).
 
     Every instruction gets `per_instruction` different pairs, the strategy of each drawn by the shares. One
     that cannot serve an instruction (once more) gives way to another, so a weak generator's missing modified
-    instructions become neighbors. All rejected responses come from the pool itself.
+    instructions become neighbors. All rejected responses come from the pool itself, and borrowed ones of
+    instructions with a logged response from others with one: else whose words they are would tell.
+
+    `both_ways`: a pair whose rejected response answers another instruction comes with its counterpart, where
+    that other instruction is asked and the two have changed places. Nothing about the two responses alone
+    tells which is chosen then: the instructions have to be read.
     """
+    pairs = [
+        made
+        for logged in (False, True)
+        for made in _constructed([one for one in pool if one.logged == logged], shares, per_instruction, rng)
+    ]
+    if not both_ways:
+        return pairs
+    return [one for key, pair in pairs for one in ((key, pair), *_counterpart(key, pair))]
+
+
+def _counterpart(key: int, pair: PreferencePair) -> list[tuple[int, PreferencePair]]:
+    if pair.rejected_for is None:
+        return []
+    asked, lender = (key, None) if pair.lender is None else (pair.lender, key)
+    return [
+        (
+            asked,
+            PreferencePair(
+                pair.rejected_for, pair.rejected, pair.chosen, pair.strategy, lender, pair.instruction
+            ),
+        )
+    ]
+
+
+def _constructed(
+    pool: Sequence[Answered], shares: Mapping[str, float], per_instruction: int, rng: random.Random
+) -> list[tuple[int, PreferencePair]]:
     if len(pool) < 2:
         return []
     neighbors = nearest([item.instruction.text for item in pool], 6)
@@ -110,8 +150,7 @@ def _neighbor(
         return None
     item = pool[position]
     closest = min(near, key=lambda j: abs(len(pool[j].response) - len(item.response)))
-    lender = pool[closest]
-    return PreferencePair(item.instruction, item.response, lender.response, "neighbor", lender.key)
+    return _borrowed(item, pool[closest], "neighbor")
 
 
 def _modified(
@@ -120,7 +159,9 @@ def _modified(
     item = pool[position]
     if item.modified_response is None:
         return None
-    return PreferencePair(item.instruction, item.response, item.modified_response, "modified")
+    return PreferencePair(
+        item.instruction, item.response, item.modified_response, "modified", rejected_for=item.modified
+    )
 
 
 def _hotter(
@@ -147,12 +188,11 @@ def _later(
     pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
 ) -> PreferencePair | None:
     item = pool[position]
-    if not item.later_responses:
+    if not item.later:
         return None
-    lender, response = rng.choice(item.later_responses)
-    return PreferencePair(
-        item.instruction, item.response, response, "later", None if lender == item.key else lender
-    )
+    lender, asked, response = rng.choice(item.later)
+    own = lender == item.key
+    return PreferencePair(item.instruction, item.response, response, "later", None if own else lender, asked)
 
 
 def _about_as_long(text: str, chars: int) -> str:
@@ -167,8 +207,15 @@ def _about_as_long(text: str, chars: int) -> str:
 def _random(
     pool: Sequence[Answered], position: int, near: Sequence[int], rng: random.Random
 ) -> PreferencePair | None:
-    item, another = pool[position], pool[_another(len(pool), position, rng)]
-    return PreferencePair(item.instruction, item.response, another.response, "random", another.key)
+    return _borrowed(pool[position], pool[_another(len(pool), position, rng)], "random")
+
+
+def _borrowed(item: Answered, lender: Answered, strategy: str) -> PreferencePair:
+    """The response against that of another instruction of the pool."""
+    lent_by = None if lender.key == item.key else lender.key
+    return PreferencePair(
+        item.instruction, item.response, lender.response, strategy, lent_by, lender.instruction
+    )
 
 
 def _requirement(

@@ -115,6 +115,11 @@ class IterationSettings(BaseModel):
     concurrency: int = Field(32, ge=1, description="requests in progress at the backend")
     pairs_per_instruction: int = Field(4, ge=1, le=6, description="held-out ones get at least 4")
     mix: PairMix = _ON_TOPIC
+    both_ways: bool = Field(
+        False,
+        description="a training pair whose rejected response answers another instruction comes with its "
+        "counterpart: that instruction, for which the two responses have changed places",
+    )
     related: Related = Field(
         "mix",
         description="how rejected responses to related requests are made: as the mix says, all `modified`, "

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from judge.database import migrate
 from stack.postgres import prepare_postgres
@@ -10,6 +11,10 @@ from stack.servers import new_home, running
 from stack.valkey import prepare_valkey
 
 pytest_plugins = ["tests.fixtures"]
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

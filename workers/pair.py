@@ -96,6 +96,7 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
     # Nothing that the generator wrote is chosen where a better model's response is known.
     by_turns = {turn.instruction_id for turn in earlier}
     texts = _usable(rows, instructions, asked, settings.keep_cut_off, responses)
+    rewritten = {row.instruction_id: Instruction.of(row.prompt) for row in rows if row.prompt}
     counts: dict[str, Any] = {"responses": responses.step.kept}
     pairs = Dropping(stage.iteration, "pairs", 0)
     shares: dict[bool, list[tuple[int, PreferencePair]]] = {}
@@ -107,6 +108,7 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
                 response=texts[row.id, "response"],
                 modified_response=texts.get((row.id, "modified")),
                 hotter_response=texts.get((row.id, "hotter")),
+                modified=rewritten.get(row.id),
             )
             for selection, row in found
             if selection.held_out == held_out and row.id not in by_turns and (row.id, "response") in texts
@@ -115,7 +117,7 @@ def construct_pairs(stage: Stage, mix: Mapping[str, float]) -> dict[str, Any]:
             pool += [turn.answered(texts.get((turn.instruction_id, turn.kind))) for turn in earlier]
         rng = random.Random(f"{settings.seed} pairs {held_out}")
         each = max(settings.pairs_per_instruction, _HELD_OUT_EACH if held_out else 0)
-        made = construct(pool, mix, each, rng)
+        made = construct(pool, mix, each, rng, both_ways=settings.both_ways and not held_out)
         shares[held_out] = _fitting(judge, _distinct(made, pairs), pairs)
         name = "held_out" if held_out else "training"
         counts[name] = len(shares[held_out])

@@ -15,14 +15,14 @@ class Turn:
     """A turn of a selected conversation that has a logged response.
 
     `kind` is that of the text which the generator writes in its place: of the last turn, its response.
-    `later`: the responses to later turns of the conversation, each with the instruction that holds it.
+    `later`: later turns of the conversation and their responses, each with the id of what holds it.
     """
 
     instruction_id: int
     instruction: Instruction
     response: str
     kind: str
-    later: tuple[tuple[int, str], ...] = ()
+    later: tuple[tuple[int, Instruction, str], ...] = ()
 
     def answered(self, weaker: str | None) -> Answered:
         """The turn as an answered instruction of its own; `weaker` is that text, if it can be used."""
@@ -31,7 +31,8 @@ class Turn:
             self.instruction,
             self.response,
             weaker_response=weaker,
-            later_responses=self.later,
+            later=self.later,
+            logged=True,
         )
 
 
@@ -66,5 +67,5 @@ def turns(conversations: Iterable[tuple[int, Instruction, str | None]]) -> list[
     later = defaultdict(list)
     for turn in found.values():
         for earlier, _ in turn.instruction.answered_turns:
-            later[earlier.digest].append((turn.instruction_id, turn.response))
+            later[earlier.digest].append((turn.instruction_id, turn.instruction, turn.response))
     return [replace(turn, later=tuple(later[digest])) for digest, turn in found.items()]

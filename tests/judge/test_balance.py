@@ -47,6 +47,22 @@ def test_no_strategy_teaches_length_while_another_teaches_its_opposite():
         assert longer == shorter > 10
 
 
+@given(LENGTHS, ROOM)
+def test_a_pair_and_its_counterpart_stay_or_go_together(lengths, room):
+    alone = pairs(lengths)
+    # Told apart by more than their lengths.
+    alone = [replace(pair, rejected=f"{pair.rejected}{n}") for n, pair in enumerate(alone)]
+    turned = [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in alone[::2]]
+
+    kept = even_lengths(alone + turned, room, random.Random(6))
+
+    for place in range(len(turned)):
+        assert (2 * place in kept) == (len(alone) + place in kept)
+    longer, shorter = longer_and_shorter([(alone + turned)[index] for index in kept])
+    assert len(kept) <= room
+    assert longer == shorter
+
+
 def test_strategies_that_go_one_way_only_make_up_for_each_other():
     mixed = pairs([(9, 3)] * 30)
     mixed += [replace(pair, strategy="shortened") for pair in pairs([(3, 9)] * 20)]

@@ -2,6 +2,8 @@
 
 import random
 import re
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from judge.comparison import Instruction
 from judge.pairs import STRATEGIES, Answered, construct, whole_sentences
 from judge.requirements import GENERAL, about, sentences
 
+ASKED = Instruction.of("And after that?")
 TOPICS = ["rain", "bread", "planets", "chess", "rivers", "music", "gardens", "trains"]
 
 
@@ -27,7 +30,8 @@ def pool():
             else None,
             hotter_response=f"Well, the {topic} of {index}, whatever green they sleep.",
             weaker_response=f"It is {topic}. " * index + f"That was {topic} number {index}.",
-            later_responses=((index, f"Third, they agree on item {index + 10}."),),
+            later=((index, Instruction.of(f"And {topic}?"), f"Third, they agree on item {index + 10}."),),
+            modified=Instruction.of(f"Write a poem about {topic} {index}."),
         )
         for index, topic in enumerate(TOPICS)
     ]
@@ -49,6 +53,43 @@ def test_a_rejected_response_of_another_instruction_is_never_the_own_one():
         assert pair.chosen == own[key]
         assert pair.rejected in own.values()
         assert pair.rejected != own[key]
+
+
+def test_what_is_borrowed_for_a_logged_response_was_logged_too():
+    mixed = [replace(item, logged=item.key < 3) for item in pool()]
+    own = {item.response: item.logged for item in mixed}
+
+    made = construct(mixed, {"neighbor": 1.0, "random": 1.0}, 2, random.Random(2))
+
+    assert {own[pair.chosen] for _, pair in made} == {False, True}
+    for _, pair in made:
+        assert own[pair.chosen] == own[pair.rejected]
+
+
+def test_both_ways_a_pair_comes_with_the_other_instruction_and_its_responses_turned():
+    asked = {item.response: item.instruction for item in pool()}
+    asked |= {item.modified_response: item.modified for item in pool() if item.modified_response}
+    asked |= {text: later for item in pool() for _, later, text in item.later}
+    shares = dict.fromkeys(STRATEGIES, 1.0)
+
+    made = construct(pool(), shares, 4, random.Random(2), both_ways=True)
+
+    alone = construct(pool(), shares, 4, random.Random(2))
+    counterparts = []
+    for key, pair in alone:
+        if pair.strategy in ("modified", "neighbor", "random", "later"):
+            back = key if pair.lender is not None else None
+            turned = replace(pair, chosen=pair.rejected, rejected=pair.chosen, lender=back)
+            holder = key if pair.lender is None else pair.lender
+            counterparts.append((holder, replace(turned, instruction=asked[pair.rejected])))
+    assert {pair.strategy for _, pair in counterparts} == {"modified", "neighbor", "random", "later"}
+    assert Counter(made) == Counter(alone + counterparts)
+
+
+def test_without_the_modified_instruction_there_is_no_counterpart():
+    items = [replace(item, modified=None) for item in pool()]
+
+    assert len(construct(items, {"modified": 1.0}, 1, random.Random(1), both_ways=True)) == len(items) // 2
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -78,7 +119,7 @@ def test_the_length_of_a_weaker_response_does_not_give_it_away():
 
 def test_what_a_later_turn_was_answered_is_rejected_for_an_earlier_one():
     said = [f"What turn {number} of the talk got." for number in range(3)]
-    item = Answered(0, Instruction.of("And then?"), said[0], later_responses=((0, said[1]), (7, said[2])))
+    item = Answered(0, Instruction.of("And then?"), said[0], later=((0, ASKED, said[1]), (7, ASKED, said[2])))
     other = Answered(1, Instruction.of("What next?"), "Nothing came after this.")
 
     made = [

@@ -206,6 +206,25 @@ def test_a_hotter_response_is_a_second_one_to_the_same_instruction(loop):
         assert pair.rejected == texts[pair.instruction_id, "hotter"]
 
 
+def test_both_ways_a_training_pair_has_its_counterpart_and_a_held_out_one_has_none(loop):
+    loop.serving.script.text = able
+    number = loop.start(mix=MIX, pairs_per_instruction=1, both_ways=True)
+
+    loop.run(number, "select", "pair")
+
+    pairs = loop.rows(select(PairRow))
+    training, held_out = (
+        {(one.strategy, one.chosen, one.rejected): one for one in pairs if one.held_out == share}
+        for share in (False, True)
+    )
+    for (strategy, chosen, rejected), pair in training.items():
+        turned = training[strategy, rejected, chosen]
+        assert turned.messages != pair.messages
+        assert "in colors" in pair.messages[0]["content"] + turned.messages[0]["content"] or pair.lender_id
+    assert {pair.strategy for pair in training.values()} == {"neighbor", "modified"}
+    assert not [pair for pair in held_out.values() if "in colors" in pair.messages[0]["content"]]
+
+
 def test_why_modified_instructions_were_of_no_use_is_counted(loop):
     loop.serving.script.text = unable
     number = loop.start(mix=MIX, related="modified")

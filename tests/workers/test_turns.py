@@ -29,10 +29,10 @@ def test_a_turn_knows_what_later_turns_were_answered_however_the_conversation_wa
         TALK[3],
         "In Weimar, most of the time.",
     ]
-    assert first.later == ((2, TALK[3]), (2, "In Weimar, most of the time."))
-    assert second.later == ((2, "In Weimar, most of the time."),)
+    assert first.later == ((2, talk(3), TALK[3]), (2, talk(5), "In Weimar, most of the time."))
+    assert second.later == ((2, talk(5), "In Weimar, most of the time."),)
     assert last.later == ()
-    assert first.answered(None).later_responses == first.later
+    assert first.answered(None).later == first.later
 
 
 def test_what_another_conversation_was_answered_is_no_later_turn():
