@@ -78,7 +78,7 @@ def answered(
     """
     rows = read(work / RESPONSES)
     texts = {(row["index"], row["kind"]): row["text"] for row in rows}
-    rewritten = {row["index"]: Instruction.of(row["prompt"]) for row in rows if row.get("prompt")}
+    rewritten = {row["index"]: Instruction.of(row["prompt"]) for row in rows if row["prompt"]}
     earlier = [] if strategies.isdisjoint(OF_LOGS) else earlier_turns(instructions)
     by_turns = {turn.instruction_id for turn in earlier}
     pool = [

@@ -92,23 +92,16 @@ def construct(
         for logged in (False, True)
         for made in _constructed([one for one in pool if one.logged == logged], shares, per_instruction, rng)
     ]
-    if not both_ways:
-        return pairs
-    return [one for key, pair in pairs for one in ((key, pair), *_counterpart(key, pair))]
+    turned = (_counterpart(key, pair) for key, pair in pairs if both_ways)
+    return pairs + [made for made in turned if made is not None]
 
 
-def _counterpart(key: int, pair: PreferencePair) -> list[tuple[int, PreferencePair]]:
+def _counterpart(key: int, pair: PreferencePair) -> tuple[int, PreferencePair] | None:
     if pair.rejected_for is None:
-        return []
+        return None
     asked, lender = (key, None) if pair.lender is None else (pair.lender, key)
-    return [
-        (
-            asked,
-            PreferencePair(
-                pair.rejected_for, pair.rejected, pair.chosen, pair.strategy, lender, pair.instruction
-            ),
-        )
-    ]
+    turned = PreferencePair(pair.rejected_for, pair.rejected, pair.chosen, pair.strategy, lender)
+    return asked, turned
 
 
 def _constructed(
