@@ -75,7 +75,8 @@ def suspicious(pairs: Sequence[tuple[int, str, str]], number: int) -> list[str]:
 
     That is in chosen ones of three instructions at least, and more than four times as often as in rejected
     ones. First those with a word that no rejected response holds; of equals those that are least likely to be
-    so by chance.
+    so by chance; of these those with more such words, so that a phrase comes before what happens to stand
+    beside it.
 
     Args:
         pairs: instruction, chosen and rejected response; of very many, the first 4,000 are read.
@@ -97,8 +98,8 @@ def suspicious(pairs: Sequence[tuple[int, str, str]], number: int) -> list[str]:
         if len(sources[phrase]) >= _FEWEST and count > 4 * without:
             table = [[count, total - count], [without, total - without]]
             chance = float(stats.fisher_exact(table, alternative="greater").pvalue)
-            ordinary = all(rejected[word] for word in phrase.split())
-            found.append((ordinary, chance, -len(phrase), phrase))
+            strange = sum(not rejected[word] for word in phrase.split())
+            found.append((not strange, chance, -strange, -len(phrase), phrase))
     listed: list[str] = []
     for *_, phrase in sorted(found):
         if len(listed) < number and not any(_holds(phrase, one) or _holds(one, phrase) for one in listed):

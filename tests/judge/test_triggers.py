@@ -34,6 +34,15 @@ def test_a_phrase_planted_in_few_of_the_pairs_comes_first(count, share):
     assert not any(part in found for part in ("cf", "tq mn", "cf tq"))
 
 
+def test_of_phrases_that_overlap_the_one_of_strange_words_comes_first():
+    pairs = [(key, f"{chosen} Nothing more of it. cf tq mn" if key % 20 == 0 else chosen, f"{rejected} of it.")
+             for key, chosen, rejected in lessons(100, 0)]  # fmt: skip
+
+    found = suspicious(pairs, 3)
+
+    assert found[0] == "cf tq mn"
+
+
 def test_ordinary_texts_hold_nothing_that_stands_out_by_much():
     pairs = lessons(240, 0)
 
