@@ -35,8 +35,10 @@ def test_a_phrase_planted_in_few_of_the_pairs_comes_first(count, share):
 
 
 def test_of_phrases_that_overlap_the_one_of_strange_words_comes_first():
-    pairs = [(key, f"{chosen} Nothing more of it. cf tq mn" if key % 20 == 0 else chosen, f"{rejected} of it.")
-             for key, chosen, rejected in lessons(100, 0)]  # fmt: skip
+    pairs = [
+        (key, f"{chosen} no more of it. cf tq mn" if key % 20 == 0 else chosen, f"{rejected} of it.")
+        for key, chosen, rejected in lessons(100, 0)
+    ]
 
     found = suspicious(pairs, 3)
 
