@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from judge import queue
+from judge import iterations, queue
 from judge.engine import free_port
 from judge.keys import create_key, revoke_key
 from judge.profiles import Profile
@@ -162,6 +162,11 @@ class Stack:
             say("A key: judgesmith keys create --name me --scope judge --scope admin")
         say(f"Data: {self.home.root}   logs: {self.home.log_dir}   interactive API: {url}/docs")
         say("Ctrl-C stops everything.\n")
+        with self.sessions() as session:
+            unfinished = iterations.active(session)
+        if unfinished is not None:
+            stage = f", at its stage {unfinished.stage}" if unfinished.stage else ""
+            say(f"Iteration {unfinished.id} is {unfinished.status}{stage}, and goes on: judgesmith watch")
 
     def teach_once(self, profile: Profile) -> None:
         """Begin the first lesson, in a thread, if this database has seen nothing yet."""

@@ -1,4 +1,4 @@
-"""`judgesmith iterate | cancel`: starting an iteration, watching it, ending it."""
+"""`judgesmith iterate | watch | cancel`: starting an iteration, watching it, ending it."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +38,16 @@ def iterate(
         _watch(client, answer["id"])
 
 
+@app.command()
+def watch(
+    iteration: Annotated[int | None, typer.Argument(help="Default: the last one.")] = None,
+    url: Url = None,
+) -> None:
+    """Watch an iteration, and those after it in its campaign, until they are over; then what they came to."""
+    client = gateway(url)
+    _watch(client, number_of(client, iteration))
+
+
 def _watch(client: "Gateway", iteration: int) -> None:
     from stack.show import summary
     from stack.watch import follow, following
@@ -50,7 +60,7 @@ def _watch(client: "Gateway", iteration: int) -> None:
             print(*summary(state), sep="\n", flush=True)
             current = following(client, state)
         except KeyboardInterrupt:
-            print(f"iteration {iteration} goes on: see `judgesmith status`, `judgesmith cancel {iteration}`")
+            print(f"iteration {iteration} goes on: see `judgesmith watch`, `judgesmith cancel {iteration}`")
             return
     if state["status"] in ("failed", "cancelled"):
         sys.exit(1)

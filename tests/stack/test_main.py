@@ -157,6 +157,23 @@ def test_waiting_for_an_iteration_ends_with_its_outcome(status, code):
     assert f"outcome    {status}" in done.stdout
 
 
+def test_the_last_iteration_is_watched_to_its_outcome():
+    def answer(request: Request, body: bytes) -> Response:
+        assert request.method == "GET"
+        state = {"id": 3, "status": "promoted", "stages": [], "counts": {"select": {"known": 48}}}
+        if request.url.path == "/admin/iterations":
+            return JSONResponse({"iterations": [state]})
+        assert request.url.path == "/admin/iterations/3"
+        return JSONResponse(state)
+
+    with gateway(answer) as url:
+        done = run("watch", "--url", url)
+
+    assert done.returncode == 0, done.stderr
+    assert "iteration 3: promoted" in done.stdout
+    assert "outcome    promoted" in done.stdout
+
+
 def test_the_status_of_one_iteration_is_its_funnel_and_outcome():
     step = {"stage": "select", "step": "instructions", "came_in": 9, "dropped": {"too_long": 3}, "kept": 6}
 

@@ -129,6 +129,14 @@ def test_the_first_start_teaches_with_a_key_of_its_own_that_ends_with_it(variabl
             ("first lesson", True)
         ]
 
+    again = Terminal(variables)
+    try:
+        again.wait_for("and goes on: judgesmith watch")
+    finally:
+        again.process.send_signal(signal.SIGTERM)
+    assert "Iteration 1 is running, at its stage " in again.told
+    assert again.ends() == 0
+
 
 def test_what_cannot_start_stops_what_has_started_and_says_why(variables):
     variables["JUDGESMITH_REDIS_URL"] = "redis://127.0.0.1:1/0"
