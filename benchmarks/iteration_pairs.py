@@ -51,10 +51,15 @@ def paired(session: Session, number: int) -> str:
         )
     )
     found = {(row.dataset, row.role): list(map(Outcome.from_json, row.items)) for row in rows}
+    # While an iteration evaluates, the champion is measured before the candidate is.
+    done = {name for name, _ in found if {(name, "champion"), (name, "candidate")} <= set(found)}
+    found = {(name, role): outcomes for (name, role), outcomes in found.items() if name in done}
+    if not found:
+        return "No pairs have been measured with both versions yet."
     pairs = session.scalars(select(PairRow).where(PairRow.iteration_id == number, PairRow.held_out))
     constructed = {pair.item: pair.strategy for pair in pairs}
     for role in ("champion", "candidate"):
-        for outcome in (*found[HELD_OUT, role], *found[FIT, role]):
+        for outcome in (*found.get((HELD_OUT, role), []), *found.get((FIT, role), [])):
             name = f"constructed: {constructed[outcome.item]}"
             found.setdefault((name, role), []).append(outcome)
         anchored = sorted(name for name, of in found if of == role and name.startswith("anchor:"))
