@@ -51,7 +51,7 @@ def paired(session: Session, number: int) -> str:
         )
     )
     found = {(row.dataset, row.role): list(map(Outcome.from_json, row.items)) for row in rows}
-    # While an iteration evaluates, the champion is measured before the candidate is.
+    # An iteration measures one version after the other.
     done = {name for name, _ in found if {(name, "champion"), (name, "candidate")} <= set(found)}
     found = {(name, role): outcomes for (name, role), outcomes in found.items() if name in done}
     if not found:
