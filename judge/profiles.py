@@ -169,7 +169,7 @@ class IterationSettings(BaseModel):
     checkpoint_every: int = Field(
         20, ge=1, description="optimizer steps between checkpoints, and between two looks at the validation"
     )
-    patience: int = Field(5, ge=1, description="looks without a gain after which a lesson stops")
+    patience: int = Field(5, ge=1, description="looks behind the best one after which a lesson stops")
     seed: int = 17
 
     evaluated_pairs: int = Field(200, ge=10, description="held-out pairs to evaluate on, at most")

@@ -196,20 +196,37 @@ def test_it_ends_with_the_process_that_started_it(seed_model, tmp_path):
     assert not (folder / "candidate").exists()
 
 
-def test_full_finetuning_changes_the_upper_layers_only_and_stops_when_nothing_gets_better(
+def test_full_finetuning_changes_the_upper_layers_only_and_keeps_the_latest_of_equal_checkpoints(
     seed_model, tmp_path
 ):
     from safetensors.numpy import load_file
 
-    changes = {"method": "full", "patience": 1, "pointwise_epochs": 5, "pointwise_learning_rate": 1e-12}
+    changes = {"method": "full", "patience": 1, "pointwise_epochs": 2, "pointwise_learning_rate": 1e-12}
     folder = prepare(tmp_path / "run", seed_model, **changes, sft_learning_rate=1e-3)
 
     results = train(folder)[-1]["results"]
 
-    assert (results["pointwise"]["steps"], results["pointwise"]["best_step"]) == (4, 2)
+    assert results["pointwise"]["best_step"] == results["pointwise"]["steps"] == 12
     before, after = (load_file(path / "model.safetensors") for path in (seed_model, folder / "candidate"))
     changed = {name for name in before if not (before[name] == after[name]).all()}
     assert changed == {name for name in before if ".layers.1." in name}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "looks", "pairs", "expected"),
+    [
+        (0.80, [0.80], 80, False),
+        (0.78, [0.70, 0.80], 80, False),
+        (0.74, [0.70, 0.80], 80, True),
+        (0.78, [0.70, 0.80], 8000, True),
+        (0.975, [1.0], 40, False),
+        (0.95, [1.0], 40, True),
+    ],
+)
+def test_a_look_is_behind_where_more_than_a_standard_error_is_missing(accuracy, looks, pairs, expected):
+    from workers.train.validation import behind
+
+    assert behind(accuracy, looks, pairs) == expected
 
 
 def test_the_last_step_is_measured_wherever_it_falls(seed_model, tmp_path):

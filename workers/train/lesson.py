@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 
 from workers.train.config import Row, TrainConfig, tokens
 from workers.train.progress import Report
+from workers.train.validation import STEP
 from workers.train.weights import folded
 
 DONE = "done.json"
@@ -58,7 +59,7 @@ class Lesson:
             "eval_strategy": "steps",
             "eval_steps": every,
             "load_best_model_at_end": True,
-            "metric_for_best_model": "eval_accuracy",
+            "metric_for_best_model": STEP,
             "greater_is_better": True,
             # How long nothing has got better must survive a kill too.
             "restore_callback_states_from_checkpoint": True,
@@ -111,12 +112,19 @@ def taught(lesson: Lesson, make_trainer: Callable[[], Any]) -> dict[str, Any]:
         "loss": round(sum(losses) / max(len(losses), 1), 5),
     }
     if lesson.validation:
-        result |= {"accuracy": trainer.state.best_metric, "best_step": trainer.state.best_global_step}
+        step = trainer.state.best_global_step
+        result |= {"accuracy": _accuracy(trainer.state.log_history, step), "best_step": step}
     written = lesson.folder / f"{DONE}.partial"
     written.write_text(json.dumps(result))
     written.rename(lesson.folder / DONE)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return result
+
+
+def _accuracy(history: list[dict[str, Any]], step: int) -> float:
+    """What was measured at a step."""
+    looks = (one for one in history if one["step"] == step and "eval_accuracy" in one)
+    return float(next(looks)["eval_accuracy"])
 
 
 def last_checkpoint(folder: Path) -> str | None:

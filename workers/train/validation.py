@@ -1,11 +1,15 @@
-"""Pairwise accuracy on validation pairs, by which a lesson stops early.
+"""Pairwise accuracy on validation pairs: which checkpoint of a lesson is kept, and whether it stops early.
 
 A pair is two prompts of which the first has to get the higher log-odds: for the pointwise read the chosen
 and the rejected response; for a verdict the chosen response shown first and shown last, read right after the
 reasoning prompt as if nothing was reasoned. Writing the reasoning out for every check would take longer than
 the training does.
+
+Of a few dozen pairs the best of several looks is luck, and an early checkpoint has not learned the later
+pairs. So the latest one is kept that is not behind the best by more than a standard error.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +17,8 @@ import torch
 
 from workers.train.config import Row
 
+# The step of a look that is not behind, 0 otherwise: the trainer keeps the checkpoint with the highest one.
+STEP = "eval_step"
 _AT_ONCE = 16
 
 
@@ -31,10 +37,20 @@ class Validated:
         self.model.eval()
         with torch.no_grad(), self.accelerator.autocast():
             right = share_right(_decoder(self.model), self.direction, self.pairs)
-        metrics: dict[str, float] = {"eval_accuracy": right}
+        earlier = [entry["eval_accuracy"] for entry in self.state.log_history if "eval_accuracy" in entry]
+        level = not behind(right, [*earlier, right], len(self.pairs))
+        metrics: dict[str, float] = {"eval_accuracy": right, STEP: self.state.global_step * level}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def behind(accuracy: float, looks: Sequence[float], pairs: int) -> bool:
+    """Whether it is less than the best of the looks by more than that one's standard error."""
+    best = max(looks)
+    # As if two more pairs had been right and two wrong (Agresti and Coull): else there is no error at 1.0.
+    share = (best * pairs + 2) / (pairs + 4)
+    return accuracy < best - math.sqrt(share * (1 - share) / pairs)
 
 
 def share_right(decoder: Any, direction: torch.Tensor, pairs: Sequence[Row]) -> float:
