@@ -212,6 +212,22 @@ def test_full_finetuning_changes_the_upper_layers_only_and_keeps_the_latest_of_e
     assert changed == {name for name in before if ".layers.1." in name}
 
 
+def test_a_lesson_that_falls_behind_stops_and_an_earlier_checkpoint_is_kept(seed_model, tmp_path):
+    changes = {"sft_epochs": 0, "dpo_epochs": 0, "pointwise_epochs": 20, "pointwise_learning_rate": 1e-2}
+    folder = prepare(tmp_path / "run", seed_model, **changes, patience=2)
+    # Pairs the wrong way round: the more is learned, the fewer of them are right.
+    rows = [json.loads(line) for line in (folder / "reads.jsonl").read_text().splitlines()]
+    turned = [{"higher": row["lower"], "lower": row["higher"]} for row in rows]
+    (folder / "reads.jsonl").write_text("".join(json.dumps(row) + "\n" for row in turned))
+
+    told = train(folder)
+
+    looks = {event["step"]: event["accuracy"] for event in told if "accuracy" in event}
+    result = told[-1]["results"]["pointwise"]
+    assert result["best_step"] < result["steps"] < 120
+    assert result["accuracy"] == looks[result["best_step"]] > looks[result["steps"]]
+
+
 @pytest.mark.parametrize(
     ("accuracy", "looks", "pairs", "expected"),
     [
