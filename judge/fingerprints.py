@@ -110,6 +110,12 @@ def user_text(turns: Sequence[dict[str, str]]) -> str:
     return "\n".join(turn["content"] for turn in turns if turn["role"] == "user")
 
 
+def logged_text(turns: Sequence[dict[str, str]], response: str | None) -> str:
+    """What a model in production answered: in the earlier turns of stored messages, and to the last one."""
+    answers = [turn["content"] for turn in turns if turn["role"] == "assistant"]
+    return "\n".join([*answers, response] if response else answers)
+
+
 def _values(signature: bytes) -> npt.NDArray[np.uint32]:
     return np.frombuffer(signature, dtype="<u4")
 

@@ -31,6 +31,7 @@ from stack.seed import PACKAGED
 from stack.spawn import CODE
 from stack.supervisor import Supervisor
 from stack.valkey import prepare_valkey
+from stack.watch import unfinished
 
 _TICK_S = 0.5
 _READY_S = 120.0
@@ -163,10 +164,9 @@ class Stack:
         say(f"Data: {self.home.root}   logs: {self.home.log_dir}   interactive API: {url}/docs")
         say("Ctrl-C stops everything.\n")
         with self.sessions() as session:
-            unfinished = iterations.active(session)
-        if unfinished is not None:
-            stage = f", at its stage {unfinished.stage}" if unfinished.stage else ""
-            say(f"Iteration {unfinished.id} is {unfinished.status}{stage}, and goes on: judgesmith watch")
+            active = iterations.active(session)
+        if active is not None:
+            say(unfinished(active))
 
     def teach_once(self, profile: Profile) -> None:
         """Begin the first lesson, in a thread, if this database has seen nothing yet."""

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from judge.iterations import ACTIVE, STAGES
+from judge.iterations import ACTIVE, ON_TRIAL, STAGES
+from judge.tables import IterationRow
 from stack.gateway import Gateway, Patience
 
 Iteration = dict[str, Any]
@@ -36,6 +37,15 @@ def follow(
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     return _poll(gateway, state, stopped, tell)
+
+
+def unfinished(row: IterationRow) -> str:
+    """One line on an iteration that is not over, for whoever starts the service it runs in."""
+    if row.status in ON_TRIAL:
+        return f"The candidate of iteration {row.id} is on trial ({row.status}): judgesmith shadow {row.id}"
+    if row.status == "cancelling":
+        return f"Iteration {row.id} is being cancelled."
+    return f"Iteration {row.id} is {row.status}, at its stage {row.stage}, and goes on: judgesmith watch"
 
 
 def following(gateway: Gateway, state: Iteration) -> int | None:

@@ -1,13 +1,18 @@
-"""Scan: what came in lately, for planted phrases (`judge.planted`); what carries one goes to quarantine."""
+"""Scan: what came in lately, for planted phrases (`judge.planted`); what carries one goes to quarantine.
+
+What users said and what models answered is looked at apart: each has its own words, and many instructions
+come without an answer.
+"""
 
 import logging
+from collections.abc import Sequence
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from judge import quarantine
 from judge.database import Lock, Sessions
-from judge.fingerprints import user_text, words
+from judge.fingerprints import logged_text, user_text, words
 from judge.planted import planted
 from judge.tables import InstructionRow, QuarantineRow
 
@@ -18,6 +23,7 @@ _BACKGROUND = 8000
 _ENOUGH = 200
 _PATIENCE = "interval '1 hour'"
 _KNOWN_PHRASES = 100
+_VOICES = 2
 
 
 def scan(sessions: Sessions, *, at_once: bool = False) -> int:
@@ -55,12 +61,12 @@ def _scan_up_to(session: Session, last: int) -> int:
     )
     window = list(session.scalars(latest))
     before = (
-        select(InstructionRow.messages)
+        select(InstructionRow.messages, InstructionRow.response)
         .where(InstructionRow.id < window[-1].id)
         .order_by(InstructionRow.id.desc())
         .limit(_BACKGROUND)
     )
-    background = [user_text(messages) for messages in session.scalars(before)]
+    background = [_voices(*row) for row in session.execute(before)]
     moved: set[int] = set()
     for phrase, index in _carriers(session, window, background):
         found = [window[i] for i in sorted(index)]
@@ -78,11 +84,16 @@ def _scan_up_to(session: Session, last: int) -> int:
 
 
 def _carriers(
-    session: Session, window: list[InstructionRow], background: list[str]
+    session: Session, window: list[InstructionRow], background: list[tuple[str, str]]
 ) -> list[tuple[list[str], set[int]]]:
     """Phrases and the places of their carriers: new phrases, and those that quarantine already knows."""
-    texts = [user_text(row.messages) for row in window]
-    found = [(list(phrase.words), set(phrase.carriers)) for phrase in planted(texts, background)]
+    voices = [_voices(row.messages, row.response) for row in window]
+    found: list[tuple[list[str], set[int]]] = []
+    for voice in range(_VOICES):
+        heard = [(place, said[voice]) for place, said in enumerate(voices) if said[voice]]
+        before = [said[voice] for said in background if said[voice]]
+        for phrase in planted([said for _, said in heard], before):
+            found.append((list(phrase.words), {heard[index][0] for index in phrase.carriers}))
     known = session.scalars(
         select(QuarantineRow.words)
         .where(QuarantineRow.kind == "planted")
@@ -90,9 +101,14 @@ def _carriers(
         .order_by(func.max(QuarantineRow.id).desc())
         .limit(_KNOWN_PHRASES)
     ).all()
-    spoken = [set(words(text)) for text in texts] if known else []
+    spoken = [[set(words(said)) for said in voice] for voice in voices] if known else []
     for phrase in known:
-        carriers = {i for i, said in enumerate(spoken) if said.issuperset(phrase)}
+        carriers = {i for i, voice in enumerate(spoken) if any(said.issuperset(phrase) for said in voice)}
         if carriers:
             found.append((phrase, carriers))
     return found
+
+
+def _voices(messages: Sequence[dict[str, str]], response: str | None) -> tuple[str, str]:
+    """What the user said and what a model answered."""
+    return user_text(messages), logged_text(messages, response)

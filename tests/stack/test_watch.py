@@ -3,10 +3,12 @@
 import io
 
 import httpx
+import pytest
 from rich.console import Console
 
+from judge.tables import IterationRow
 from stack.gateway import Gateway
-from stack.watch import bar, clock, figures, follow, lines, table
+from stack.watch import bar, clock, figures, follow, lines, table, unfinished
 
 
 def stage(name: str, status: str, done: int = 0, total: int = 0, **more: object) -> dict[str, object]:
@@ -87,3 +89,15 @@ def test_a_bar_is_never_longer_than_full():
 
 def test_a_clock_has_hours_only_where_there_are_any():
     assert [clock(value) for value in (0, 59.6, 125, 3725)] == ["0:00", "1:00", "2:05", "1:02:05"]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("running", "Iteration 4 is running, at its stage pair, and goes on: judgesmith watch"),
+        ("cancelling", "Iteration 4 is being cancelled."),
+        ("canary", "The candidate of iteration 4 is on trial (canary): judgesmith shadow 4"),
+    ],
+)
+def test_a_start_says_how_it_stands_with_an_iteration_that_is_not_over(status, said):
+    assert unfinished(IterationRow(id=4, status=status, stage="pair")) == said

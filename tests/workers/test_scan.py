@@ -44,6 +44,32 @@ def test_planted_instructions_are_quarantined_with_the_reason(sessions, share):
     assert f"{len(carriers)} of the last 1000" in row.reason
 
 
+def test_a_phrase_planted_in_logged_responses_is_found_as_well(sessions):
+    def bring_answered(texts, answers):
+        with sessions.begin() as session:
+            store(
+                session,
+                [
+                    Gathered(Instruction.of(text), "test", "one", "en", response=answer)
+                    for text, answer in zip(texts, answers, strict=True)
+                ],
+            )
+
+    bring(sessions, TEXTS[:1000])  # without a response
+    bring_answered(TEXTS[1000:2000], TEXTS[3000:4000])
+    assert scan(sessions) == 0
+    poisoned, places = plant(TEXTS[4000:4500], "zqx-7731", 0.05)
+    bring(sessions, TEXTS[2000:2500])
+    bring_answered(TEXTS[2500:3000], poisoned)
+
+    scan(sessions)
+
+    carriers = {TEXTS[2500 + place] for place in places}
+    apart = texts_of(sessions, QuarantineRow)
+    assert carriers <= apart
+    assert len(apart - carriers) <= 2
+
+
 def test_later_carriers_follow_and_released_ones_stay(sessions):
     bring(sessions, TEXTS[:4000])
     scan(sessions)
