@@ -1,12 +1,15 @@
 """The runs of `benchmarks.sweep`: from which pairs, how many of them, and how each is trained.
 
-`varied` to `asked` look for the mix of strategies, `logged` to `later` learn from the earlier turns of
-conversations. `base` and what follows it change one setting at a time.
+`varied` to `asked` look for the mix of strategies, `logged` to `full-slower` learn from the earlier turns of
+conversations, `full` as an iteration of that profile. `base` and what follows it change one setting at a
+time.
 """
 
 from typing import Any
 
-from judge.profiles import IterationSettings
+from judge.profiles import iteration_settings
+
+_FULL = iteration_settings("full", {})
 
 MIXES: dict[str, dict[str, float]] = {
     "topic": {"neighbor": 0.7, "random": 0.3},
@@ -33,7 +36,8 @@ MIXES: dict[str, dict[str, float]] = {
         "logged": 2.0, "later": 2.0, "modified": 2.0, "neighbor": 0.30, "requirement": 0.15, "random": 0.08,
         "incomplete": 0.06, "shortened": 0.06,
     },
-    "default": IterationSettings().mix.model_dump(),
+    "small": iteration_settings("small", {}).mix.model_dump(),
+    "full": _FULL.mix.model_dump(),
     "own": {
         "requirement": 0.40, "neighbor": 0.24, "modified": 0.10, "random": 0.08, "incomplete": 0.09,
         "shortened": 0.09,
@@ -71,6 +75,11 @@ _LOGGED = _BASE | {
     "field_tokens": 192,
     "read_tokens": 192,
 }
+_LIKE_FULL = _LOGGED | {
+    "mix": "full",
+    "pairs": _FULL.max_pointwise,
+    "per_instruction": _FULL.pairs_per_instruction,
+}
 RUNS: dict[str, dict[str, Any]] = {
     "varied": {},
     "topic": {"mix": "topic"},
@@ -85,9 +94,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "pointwise_learning_rate": 1e-4,
     },
     "logged": _LOGGED,
-    "logged-mixed": _LOGGED | {"mix": "default", "pairs": 720, "per_instruction": 2},
+    "logged-mixed": _LOGGED | {"mix": "small", "pairs": 720, "per_instruction": 2},
     "later": _LOGGED | {"mix": "later", "pairs": 1050, "per_instruction": 3},
     "later-both-ways": _LOGGED | {"mix": "later", "pairs": 1220, "per_instruction": 3, "both_ways": True},
+    "full": _LIKE_FULL | {"pointwise_learning_rate": _FULL.pointwise_learning_rate},
+    "full-slower": _LIKE_FULL,
     "base": _BASE,
     "half-pairs": _BASE | {"pairs": 72},
     "double-pairs": _BASE | {"pairs": 288},

@@ -53,8 +53,8 @@ class PairMix(BaseModel):
         return self
 
 
-# What taught the packaged small model most about real responses, of the mixes tried (docs/experiments.md).
-# Not every instruction has a logged response: those that have make little else, the others the rest.
+# For a few hundred pairs: few of them need a second text by the generator. Not every instruction has a logged
+# response: those that have make little else, the others the rest.
 _ON_TOPIC = PairMix(
     logged=2.0, requirement=0.40, neighbor=0.24, modified=0.10, random=0.08, incomplete=0.09, shortened=0.09
 )  # fmt: skip
@@ -270,13 +270,28 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "evaluated_phrases": 3,
         "phrase_pairs": 16,
     },
-    # Few pairs of each, so that those of logged responses are a good part of them; texts and conversations at
-    # their real lengths.
+    # What taught the packaged model modified pairs and real ones (docs/experiments.md). Few pairs of each
+    # instruction, so that those of logged responses are a good part of them; texts and conversations at their
+    # real lengths.
     "full": {
         **_FOR_SMALL_MODELS,
+        "instructions": 850,
         "max_instruction_chars": 2000,
         "pairs_per_instruction": 2,
+        "concurrency": 64,
+        "mix": {
+            "logged": 3.0,
+            "modified": 3.0,
+            "later": 0.6,
+            "requirement": 0.6,
+            "neighbor": 0.4,
+            "random": 0.1,
+            "incomplete": 0.06,
+            "shortened": 0.06,
+        },
         "field_tokens": 192,
+        "pointwise_learning_rate": 2e-4,
+        "max_pointwise": 1300,
     },
     # Self-Taught Evaluators, for a judge of some billion parameters on GPUs. Lengths are those that fit a
     # context of 4,096 tokens, the default, whatever the texts: 3 of 800, a judgment, and our own words.
