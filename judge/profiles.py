@@ -191,7 +191,7 @@ class IterationSettings(BaseModel):
     trial_share: float = Field(0.1, gt=0, le=1, description="shadow, canary: share of live comparisons")
     trial_decisions: int = Field(500, ge=1, description="shadow, canary: comparisons until it is over")
     # Below one half by so much that so many comparisons tell a coin from it; a better candidate over an
-    # untaught champion turned 40% (docs/gate.md).
+    # untaught champion turned 41% (docs/gate.md).
     trial_flip_rate: float = Field(
         0.42, ge=0, le=1, description="alarm: verdicts turned from one response to the other"
     )
