@@ -92,8 +92,8 @@ def _carriers(
     for voice in range(_VOICES):
         heard = [(place, said[voice]) for place, said in enumerate(voices) if said[voice]]
         before = [said[voice] for said in background if said[voice]]
-        for phrase in planted([said for _, said in heard], before):
-            found.append((list(phrase.words), {heard[index][0] for index in phrase.carriers}))
+        for one in planted([said for _, said in heard], before):
+            found.append((list(one.words), {heard[index][0] for index in one.carriers}))
     known = session.scalars(
         select(QuarantineRow.words)
         .where(QuarantineRow.kind == "planted")
