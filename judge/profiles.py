@@ -263,7 +263,7 @@ PRESETS: dict[Profile, dict[str, Any]] = {
         "max_reasoned": 24,
         "max_pointwise": 320,
         "validation_share": 0.0,
-        "evaluated_pairs": 150,
+        "evaluated_pairs": 280,
         "evaluated_anchors": 60,
         "evaluated_reasoning": 16,
         "evaluated_attacks": 32,
