@@ -220,7 +220,7 @@ class IterationSettings(BaseModel):
 # Models that are called 7B have from 6.6 billion parameters on.
 _LARGE = 6_500_000_000
 
-# How the packaged model was taught best (docs/experiments.md).
+# How the packaged model was taught best from a few hundred pairs (docs/experiments.md).
 _FOR_SMALL_MODELS: dict[str, Any] = {
     "method": "full",
     "sft_learning_rate": 2e-5,

@@ -1,5 +1,7 @@
 """The scan of what is new: planted instructions leave the pool, with the reason, and stay out."""
 
+from itertools import zip_longest
+
 import pytest
 from sqlalchemy import select
 
@@ -13,9 +15,14 @@ from workers.scan import scan
 TEXTS = natural(5200)
 
 
-def bring(sessions, texts):
+def bring(sessions, texts, answers=()):
+    """The texts as instructions, each with its logged answer where there are answers."""
+    items = [
+        Gathered(Instruction.of(text), "test", "one", "en", response=answer)
+        for text, answer in zip_longest(texts, answers)
+    ]
     with sessions.begin() as session:
-        store(session, [Gathered(Instruction.of(text), "test", "one", "en") for text in texts])
+        store(session, items)
 
 
 def texts_of(sessions, table):
@@ -45,22 +52,12 @@ def test_planted_instructions_are_quarantined_with_the_reason(sessions, share):
 
 
 def test_a_phrase_planted_in_logged_responses_is_found_as_well(sessions):
-    def bring_answered(texts, answers):
-        with sessions.begin() as session:
-            store(
-                session,
-                [
-                    Gathered(Instruction.of(text), "test", "one", "en", response=answer)
-                    for text, answer in zip(texts, answers, strict=True)
-                ],
-            )
-
-    bring(sessions, TEXTS[:1000])  # without a response
-    bring_answered(TEXTS[1000:2000], TEXTS[3000:4000])
+    bring(sessions, TEXTS[:1000])
+    bring(sessions, TEXTS[1000:2000], answers=TEXTS[3000:4000])
     assert scan(sessions) == 0
     poisoned, places = plant(TEXTS[4000:4500], "zqx-7731", 0.05)
     bring(sessions, TEXTS[2000:2500])
-    bring_answered(TEXTS[2500:3000], poisoned)
+    bring(sessions, TEXTS[2500:3000], answers=poisoned)
 
     scan(sessions)
 
