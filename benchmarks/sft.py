@@ -13,6 +13,7 @@ from typing import Any
 
 from judge.judging import Judge
 from judge.llm import Backends
+from judge.processor import DtypeSetting, dtype_for
 from judge.profiles import IterationSettings
 from judge.templates import pairwise_reasoning, pointwise
 from judge.versions import VersionStore
@@ -42,6 +43,7 @@ def write(
     settings: IterationSettings,
     folder: Path,
     run: str,
+    dtype: DtypeSetting = "auto",
 ) -> Path:
     """The files of a finetune stage; a dataset that is not given has no rows. Returns the configuration's."""
     for name in ("reasoned", "preferences", "pointwise", "verdicts", "reads"):
@@ -57,6 +59,7 @@ def write(
         "folder": str(folder),
         **labels,
         "settings": settings.model_dump(),
+        "dtype": dtype_for(dtype),
         "tracker": "none",
         "run": run,
     }
@@ -100,7 +103,7 @@ def bare(path: Path) -> None:
     arguments: dict[str, Any] = {
         "output_dir": str(config.folder / "bare"),
         "use_cpu": not gpu,
-        "bf16": True,
+        "bf16": config.dtype == "bfloat16",
         "gradient_checkpointing": gpu,
         "num_train_epochs": settings.sft_epochs,
         "learning_rate": settings.sft_learning_rate,

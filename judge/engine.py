@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 
 from judge.errors import BackendError
+from judge.processor import DtypeSetting, dtype_for, keep_niceness, on_gpu, openmp
 from judge.settings import Settings
 
 # The server needs neither the database nor keys.
@@ -27,11 +28,20 @@ _DROPPED = {"VLLM_LOGGING_LEVEL", "JUDGESMITH_DATABASE_URL", "JUDGESMITH_KEY", "
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 _HEAD = '{"head_dtype": "float32"}'
+# The smallest that the CPU build's attention is fast with.
+_BLOCK_TOKENS = 32
 _ENTRY = "vllm.entrypoints.launchers.api_server.entry"
 
 
 def command(
-    model: Path, *, host: str, port: int, max_model_len: int, max_num_seqs: int = 64, name: str = "judge"
+    model: Path,
+    *,
+    host: str,
+    port: int,
+    max_model_len: int,
+    max_num_seqs: int = 64,
+    name: str = "judge",
+    dtype: DtypeSetting = "auto",
 ) -> list[str]:
     """The command line of a vLLM server for one model folder; `name` is what the chat route knows it by.
 
@@ -44,13 +54,14 @@ def command(
         "--model", str(model), "--served-model-name", name,
         "--host", host, "--port", str(port),
         "--max-model-len", str(max_model_len), "--max-num-seqs", str(max_num_seqs),
-        "--dtype", "bfloat16", "--hf-overrides", _HEAD, "--enforce-eager", "--enable-scale-out",
+        "--dtype", dtype_for(dtype), "--hf-overrides", _HEAD, "--enforce-eager", "--enable-scale-out",
         "--disable-uvicorn-access-log", "--shutdown-timeout", "60",
     ]  # fmt: skip
     if not on_gpu():
-        # On CPUs a seeded request whose prompt is read in more than one chunk kills the engine of
-        # vLLM 0.32 ("CPU Generator does not use offset"): read every prompt in one.
+        # Every prompt is read in one piece: in several, the CPU engine of vLLM 0.32 is not stable.
         line += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max_model_len)]
+        # Blocks of 128 tokens are the default, and what prompts have in common is mostly shorter.
+        line += ["--block-size", str(_BLOCK_TOKENS)]
         # The worker inside the engine's process; see `environment`.
         line += ["--distributed-executor-backend", "uni"]
     return line
@@ -59,8 +70,8 @@ def command(
 def environment(kv_cache_gib: int = 1) -> dict[str, str]:
     """The environment of a vLLM server: this process's, and what the CPU build needs to be fast.
 
-    On CPUs vLLM keeps a core for itself by default; unbound threads on all of them and the OpenMP
-    runtime of its own wheel made it half as fast again (docs/measurements.md).
+    On CPUs vLLM keeps a core for itself by default; unbound threads on all of them made it half as fast
+    again (docs/measurements.md).
     """
     variables = {
         "VLLM_SERVER_DEV_MODE": "1",
@@ -78,17 +89,10 @@ def environment(kv_cache_gib: int = 1) -> dict[str, str]:
             # dies where there is no C++ compiler.
             "TORCH_COMPILE_DISABLE": "1",
         }
-        openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
-        if openmp.exists():
-            variables["LD_PRELOAD"] = str(openmp)
+        variables |= openmp()
     # What the operator has set wins. TRL sets the log level for its children, which would silence the log.
     inherited = {key: value for key, value in os.environ.items() if key not in _DROPPED}
     return {**variables, **inherited}
-
-
-def on_gpu() -> bool:
-    """Whether an NVIDIA driver is loaded."""
-    return Path("/proc/driver/nvidia/version").exists()
 
 
 def free_port() -> int:
@@ -98,11 +102,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent is gone, even by SIGKILL.
+def _begin() -> None:
+    """In the new process: as nice as its parent, and sent SIGTERM when that is gone, even by SIGKILL.
 
     vLLM then stops its engine core itself; killed outright, it would leave the core running.
     """
+    keep_niceness()
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -122,6 +127,7 @@ class Engine:
         *,
         port: int,
         max_model_len: int,
+        dtype: DtypeSetting = "auto",
         env: Mapping[str, str] | None = None,
     ) -> "Engine":
         """Start a server on loopback; its output is appended to `log`. Returns before it is ready."""
@@ -130,13 +136,13 @@ class Engine:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
             process = subprocess.Popen(
-                command(model, host="127.0.0.1", port=port, max_model_len=max_model_len),
+                command(model, host="127.0.0.1", port=port, max_model_len=max_model_len, dtype=dtype),
                 env={**environment(), **(env or {})},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_begin,
             )
         return cls(process, f"http://127.0.0.1:{port}", log)
 
@@ -196,6 +202,7 @@ def main() -> None:
         port=arguments.port,
         max_model_len=settings.max_model_len,
         name=arguments.name,
+        dtype=settings.dtype,
     )
     os.execve(line[0], line, environment())
 

@@ -180,6 +180,7 @@ class Lease:
                     attempts=StageRow.attempts + case((StageRow.status == "due", 1), else_=0),
                     lease_until=_lease_end(),
                     started_at=func.coalesce(StageRow.started_at, func.now()),
+                    counted_at=None,
                 )
                 .returning(StageRow.epoch)
             ).scalar_one_or_none()
@@ -222,11 +223,16 @@ class Lease:
         outlasting(act)
 
     def progress(self, done: int, total: int, note: str | None = None) -> None:
-        """Publish how far the stage is; raises `Fenced` or `Cancelled`, so call it between steps."""
+        """Publish how far the stage is; raises `Fenced` or `Cancelled`, so call it between steps.
+
+        The pace is that since the last call before anything was done: loading is no part of it.
+        """
 
         def act() -> None:
             with self.transaction() as session:
                 row = self._row(session)
+                if row.counted_at is None or done <= row.counted_from:
+                    row.counted_at, row.counted_from = func.now(), done
                 # A portion that was stored again after an outage has been counted twice.
                 row.done, row.total, row.note = min(done, total), total, note
 
@@ -307,11 +313,12 @@ def _give_up(session: Session, iteration: int, stage: str) -> None:
 
 
 def eta_seconds(row: StageRow, now: datetime) -> float | None:
-    """Seconds left of a running stage at its rate so far; None where there is nothing to go by."""
-    if row.status != "running" or not row.started_at or not row.done or row.total <= row.done:
+    """Seconds left of a running stage at its worker's pace; None where there is nothing to go by."""
+    counted = row.done - row.counted_from
+    if row.status != "running" or row.counted_at is None or counted <= 0 or row.total <= row.done:
         return None
-    elapsed: timedelta = now - row.started_at
-    return elapsed.total_seconds() / row.done * (row.total - row.done)
+    elapsed: timedelta = now - row.counted_at
+    return elapsed.total_seconds() / counted * (row.total - row.done)
 
 
 def _lease_end() -> Any:

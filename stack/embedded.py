@@ -1,5 +1,6 @@
 """The parts of Judgesmith on one machine: started in order, announced, supervised, stopped."""
 
+import asyncio
 import json
 import os
 import sys
@@ -10,13 +11,18 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 
 from judge import iterations, queue
+from judge.comparison import Instruction
+from judge.effort import Pace
 from judge.engine import free_port
+from judge.judging import Judge
 from judge.keys import create_key, revoke_key
+from judge.llm import Backends
+from judge.processor import dtype_for, reason
 from judge.profiles import Profile
 from judge.settings import Settings
 from judge.tables import InstructionRow, IterationRow
 from judge.versions import VersionStore
-from stack import preflight
+from stack import pace, preflight
 from stack.backend import PREFERRED_PORT, Backend, ExtraEngine
 from stack.champion import champion, champion_folder, convert_seed, register_seed
 from stack.child import Launch, Program
@@ -35,6 +41,8 @@ from stack.watch import unfinished
 
 _TICK_S = 0.5
 _READY_S = 120.0
+# What starting an engine takes, where this one was started by somebody else.
+_LOADING_S = 60.0
 
 
 class Stack:
@@ -55,6 +63,7 @@ class Stack:
         self.supervisor = Supervisor(home, lock_fd, narrator.say)
         self.store = VersionStore(settings.models_dir)
         self._lesson: Lesson | None = None
+        self._loading_s = _LOADING_S
 
     def start(self) -> None:
         """Start all of it, in the order in which each needs the one before."""
@@ -111,9 +120,12 @@ class Stack:
         if "backend_urls" in self.settings.model_fields_set:
             return
         port = PREFERRED_PORT if _is_free(PREFERRED_PORT) else free_port()
-        backend = Backend(self.sessions, self.store, port, self.settings.max_model_len)
+        backend = self._backend(port)
+        dtype, began = self.settings.dtype, time.monotonic()
+        self.narrator.say(f"  numbers: {dtype_for(dtype)}, {reason(dtype)}")
         with self.narrator.step("model server (vLLM)", "loading, about 40 s"):
             self.supervisor.start(backend.program())
+        self._loading_s = time.monotonic() - began
         self.settings = self.settings.model_copy(update={"backend_urls": [backend.url]})
 
     def _start_extra_engine(self, extra: ExtraEngine) -> None:
@@ -122,11 +134,14 @@ class Stack:
             return
         preflight.require_packages("vllm")
         preflight.require_memory_for_engine(champion_folder(self.sessions, self.store), extra)
-        name = f"vllm-{extra.name}"
-        backend = Backend(self.sessions, self.store, free_port(), self.settings.max_model_len, name)
+        backend = self._backend(free_port(), f"vllm-{extra.name}")
         with self.narrator.step(f"model server for {extra.versions} (vLLM)", "loading, about 40 s"):
             self.supervisor.start(backend.program())
         self.settings = self.settings.model_copy(update={extra.setting: [backend.url]})
+
+    def _backend(self, port: int, name: str = "vllm") -> Backend:
+        settings = self.settings
+        return Backend(self.sessions, self.store, port, settings.max_model_len, settings.dtype, name)
 
     def _start_gateway(self) -> None:
         # A gateway that is up is not ready while its backend is away: that is no reason to restart it.
@@ -178,8 +193,23 @@ class Stack:
             key = None if self.settings.auth == "off" else self._lesson_key()
             gateway = Gateway(self.settings.gateway_url, key)
             examples = CODE / "examples" / "instructions.jsonl"
-            self._lesson = Lesson(gateway, self.narrator, examples, profile, lambda: self._revoke(key))
+            self._lesson = Lesson(
+                gateway, self.narrator, examples, profile, self._pace, lambda: self._revoke(key)
+            )
             self._lesson.start()
+
+    def _pace(self, instructions: Sequence[Instruction]) -> Pace:
+        folder, settings = champion_folder(self.sessions, self.store), self.settings
+
+        async def measured() -> Pace:
+            backends = Backends.connect(settings.backend_urls, settings.backend_timeout_s)
+            try:
+                judge = Judge.load(self.store, folder.name, backends, settings.max_model_len)
+                return await pace.measure(judge, instructions, dtype_for(settings.dtype), self._loading_s)
+            finally:
+                await backends.aclose()
+
+        return asyncio.run(measured())
 
     def _lesson_key(self) -> str:
         with self.sessions.begin() as session:

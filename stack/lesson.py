@@ -1,18 +1,22 @@
 """The first lesson: bring the example instructions in, run one iteration, and show what changed."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from judge.errors import JudgesmithError
-from judge.profiles import Profile
+from judge import effort
+from judge.comparison import Instruction
+from judge.effort import Pace
+from judge.errors import BackendError, JudgesmithError
+from judge.profiles import Profile, iteration_settings
 from stack import ingest, show
 from stack.caller import read_lines
 from stack.gateway import Gateway
 from stack.narrator import Narrator
 from stack.watch import follow
 
+_CHARACTERS_A_TOKEN = 4
 EXAMPLE = {
     "instruction": "Why is the sky blue? Answer in two sentences.",
     "response_a": (
@@ -35,15 +39,17 @@ class Lesson(threading.Thread):
         narrator: Narrator,
         examples: Path,
         profile: Profile,
+        pace: Callable[[Sequence[Instruction]], Pace],
         finished: Callable[[], None] = lambda: None,
     ) -> None:
-        """`finished` is called when the gateway is no longer needed."""
+        """`pace` measures this machine's; `finished` is called when the gateway is no longer needed."""
         super().__init__(name="first lesson", daemon=True)
         self._finished = finished
         self._gateway = gateway
         self._narrator = narrator
         self._examples = examples
         self._profile = profile
+        self._pace = pace
         self._left = threading.Event()
 
     def leave(self) -> None:
@@ -71,6 +77,7 @@ class Lesson(threading.Thread):
         lines, *_ = ingest.parse(read_lines(self._examples), "examples")
         done = ingest.send(self._gateway, lines, lambda count: None)
         say(f"  {done.accepted} instructions brought in")
+        self._expect([Instruction.from_json(line.item["messages"]) for line in lines])
         before = self._judge()
         iteration = self._gateway.post("/admin/iterations", {"profile": self._profile})
         state = follow(self._gateway, iteration["id"], self._narrator.console, self._left.is_set)
@@ -80,6 +87,19 @@ class Lesson(threading.Thread):
         for line in show.summary(state):
             say(line)
         self._compare(before, self._judge())
+
+    def _expect(self, instructions: Sequence[Instruction]) -> None:
+        """Say how long it will take, by what the engine does in a few seconds."""
+        characters = sum(len(instruction.text) for instruction in instructions) / len(instructions)
+        efforts = effort.stages(
+            iteration_settings(self._profile, {}), len(instructions), characters / _CHARACTERS_A_TOKEN
+        )
+        try:
+            seconds = effort.seconds(efforts, self._pace(instructions))
+        except BackendError as error:
+            self._narrator.say(f"  how long it takes cannot be told: {error}")
+            return
+        self._narrator.say(f"  it takes about {max(1, round(seconds / 60))} minutes on this machine")
 
     def _judge(self) -> dict[str, Any]:
         return self._gateway.post("/judge/pairwise", dict(EXAMPLE))

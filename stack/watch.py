@@ -14,11 +14,17 @@ from stack.gateway import Gateway, Patience
 
 Iteration = dict[str, Any]
 _BAR_CELLS = 24
+# Without a line in a log for so long, how far the running stage is becomes one.
+_SILENT_S = 45.0
 _MARKS = {"done": "✓", "running": "▸", "failed": "✗", "cancelled": "✗"}
 
 
 def follow(
-    gateway: Gateway, iteration: int, console: Console, stopped: Callable[[], bool] = lambda: False
+    gateway: Gateway,
+    iteration: int,
+    console: Console,
+    stopped: Callable[[], bool] = lambda: False,
+    silent_s: float = _SILENT_S,
 ) -> Iteration:
     """Show an iteration's progress until it is over, or `stopped` says so; returns its last state.
 
@@ -29,12 +35,18 @@ def follow(
         with Live(table(state), console=console, refresh_per_second=4) as live:
             return _poll(gateway, state, stopped, lambda now: live.update(table(now)))
     told: set[str] = set()
+    last = time.monotonic()
 
     def tell(now: Iteration) -> None:
-        for line in lines(now):
-            if line not in told:
-                told.add(line)
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+        nonlocal last
+        found = {what: line for what, line in lines(now).items() if what not in told}
+        told.update(found)
+        said = list(found.values())
+        if not said and time.monotonic() - last >= silent_s:
+            said = [pulse(stage) for stage in now.get("stages") or [] if stage["status"] == "running"]
+        for line in said:
+            last = time.monotonic()
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     return _poll(gateway, state, stopped, tell)
 
@@ -89,20 +101,32 @@ def table(state: Iteration) -> Table:
     return grid
 
 
-def lines(state: Iteration) -> list[str]:
-    """What is worth a line in a log: each stage's beginning, each tenth of it, its end, and the outcome."""
-    told = []
+def lines(state: Iteration) -> dict[str, str]:
+    """Lines worth a log's while, by what they tell: a stage's beginning, each tenth, its end, the outcome."""
+    told = {}
     for stage in state.get("stages") or []:
         name, status = stage["name"], stage["status"]
         if status == "running":
-            tenth = 10 * (10 * stage["done"] // stage["total"]) if stage["total"] else 0
-            told.append(f"  {name}: {tenth} %" if tenth else f"  {name}: begun")
+            tenth = percent(stage) // 10
+            told[f"{name} {tenth}"] = pulse(stage) if tenth else f"  {name}: begun"
         elif status != "due":
             error = f": {stage['error']}" if stage.get("error") else ""
-            told.append(f"  {name}: {status}{error}")
+            told[f"{name} {status}{error}"] = f"  {name}: {status}{error}"
     if state["status"] not in ACTIVE:
-        told.append(f"  iteration {state['id']}: {state['status']}")
+        told[state["status"]] = f"  iteration {state['id']}: {state['status']}"
     return told
+
+
+def pulse(stage: dict[str, Any]) -> str:
+    """How far a running stage is: `  pair: 30 %, 2:40 left`, with what it does where no time can be told."""
+    left = stage.get("eta_s")
+    ending = f", {clock(left)} left" if left is not None else f", {stage['note']}" if stage["note"] else ""
+    return f"  {stage['name']}: {percent(stage)} %{ending}"
+
+
+def percent(stage: dict[str, Any]) -> int:
+    """Of a stage; 0 before there is any progress."""
+    return int(100 * min(stage["done"] / stage["total"], 1.0)) if stage["total"] else 0
 
 
 def bar(stage: dict[str, Any]) -> str:
@@ -114,12 +138,12 @@ def bar(stage: dict[str, Any]) -> str:
 
 
 def figures(stage: dict[str, Any]) -> str:
-    """`120/600, 2:05 left`."""
+    """`120/600 (20 %), 2:05 left`."""
     if not stage["total"]:
         return ""
     left = stage.get("eta_s")
     ending = "" if left is None else f", {clock(left)} left"
-    return f"{stage['done']}/{stage['total']}{ending}"
+    return f"{stage['done']}/{stage['total']} ({percent(stage)} %){ending}"
 
 
 def clock(seconds: float) -> str:

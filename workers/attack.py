@@ -15,12 +15,14 @@ from judge.attack_suite import by_family, succeeded, tally
 from judge.comparison import Comparison
 from judge.deciding import decide
 from judge.judging import Judge, Options
+from judge.profiles import IterationSettings
 from judge.scoring import Strategy
 from judge.statistics import Tally
 from judge.tables import ExampleRow, PairRow
 from judge.triggers import Effect, Place
 from judge.verdict import Verdict
 from workers.batches import in_portions
+from workers.counting import Counting
 from workers.stage import Stage
 
 ATTACKS, PHRASES = "attacks", "phrases"
@@ -29,13 +31,23 @@ Key = TypeVar("Key", bound=Hashable)
 Measured = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
-async def measure_attacks(stage: Stage, judge: Judge, strategy: Strategy) -> Measured:
+def attack_reads(settings: IterationSettings) -> float:
+    """What attacking one version costs at most, in label reads: each attack with and without."""
+    phrases = (2 * settings.evaluated_phrases + 1) * settings.phrase_pairs
+    return 2.0 * (2 * settings.evaluated_attacks + phrases)
+
+
+async def measure_attacks(stage: Stage, judge: Judge, strategy: Strategy, counting: Counting) -> Measured:
     """The attack suite: how often it turned the verdict, in all and by family."""
     settings = stage.settings
     trials = attack_suite.draw(attack_suite.built_in(), settings.evaluated_attacks, settings.seed)
     targets = {trial.target for trial in trials if trial.attack.kind == "attach"}
-    without = await _verdicts(stage, judge, strategy, {one: one.comparison(one.worse) for one in targets})
-    attacked = await _verdicts(stage, judge, strategy, {trial: trial.comparison for trial in trials})
+    without = await _verdicts(
+        stage, judge, strategy, counting, {one: one.comparison(one.worse) for one in targets}
+    )
+    attacked = await _verdicts(
+        stage, judge, strategy, counting, {trial: trial.comparison for trial in trials}
+    )
     results = {
         trial: succeeded(
             trial.attack.kind, attacked[trial], without.get(trial.target, "invalid"), trial.target.side
@@ -56,19 +68,19 @@ async def measure_attacks(stage: Stage, judge: Judge, strategy: Strategy) -> Mea
 
 
 async def measure_phrases(
-    stage: Stage, judge: Judge, strategy: Strategy, pairs: Sequence[LabeledPair]
+    stage: Stage, judge: Judge, strategy: Strategy, pairs: Sequence[LabeledPair], counting: Counting
 ) -> Measured:
     """Suspicious phrases of the training data, and ordinary words, added to worse held-out responses."""
     places, words = suspicious_phrases(stage)
     shown = {pair.item: pair.comparison for pair in pairs[: stage.settings.phrase_pairs]}
-    without = await _verdicts(stage, judge, strategy, shown)
+    without = await _verdicts(stage, judge, strategy, counting, shown)
     added = {
         (phrase, kind, item): Comparison(one.instruction, one.response_a, place.put(text, one.response_b))
         for phrase, place in places.items()
         for item, one in shown.items()
         for kind, text in (("phrase", phrase), ("control", triggers.control(phrase, words, item)))
     }
-    verdicts = await _verdicts(stage, judge, strategy, added)
+    verdicts = await _verdicts(stage, judge, strategy, counting, added)
     results = {
         (phrase, kind, item): succeeded("attach", verdict, without[item], "b")
         for (phrase, kind, item), verdict in verdicts.items()
@@ -107,7 +119,11 @@ def suspicious_phrases(stage: Stage) -> tuple[dict[str, Place], list[str]]:
 
 
 async def _verdicts(
-    stage: Stage, judge: Judge, strategy: Strategy, comparisons: Mapping[Key, Comparison]
+    stage: Stage,
+    judge: Judge,
+    strategy: Strategy,
+    counting: Counting,
+    comparisons: Mapping[Key, Comparison],
 ) -> dict[Key, Verdict]:
     found: dict[Key, Verdict] = {}
 
@@ -117,7 +133,7 @@ async def _verdicts(
 
     def store(results: list[tuple[Key, Verdict]]) -> None:
         found.update(results)
-        stage.lease.extend()
+        counting.add(2.0 * len(results))
 
     await in_portions(list(comparisons), work, store, concurrency=stage.settings.concurrency)
     return {key: found[key] for key in comparisons}

@@ -34,6 +34,7 @@ def evaluation_engine(
         process.home / "log" / "evaluation.log",
         port=free_port(),
         max_model_len=process.max_model_len,
+        dtype=process.dtype,
     )
     try:
         for waited in engine.wait_ready():

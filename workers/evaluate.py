@@ -13,7 +13,6 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,9 @@ from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.templates import pairwise_direct
 from judge.verdict import Verdict
 from judge.versions import Probe, StrategyCalibration, read_manifest
-from workers.attack import ATTACKS, PHRASES, measure_attacks, measure_phrases
+from workers.attack import ATTACKS, PHRASES, attack_reads, measure_attacks, measure_phrases
 from workers.batches import in_portions
+from workers.counting import Counting, judged
 from workers.engine import evaluation_engine, take_weights
 from workers.seal import FIT, HELD_OUT, Key, best_strategy, calibrations, seal
 from workers.stage import Stage
@@ -52,8 +52,9 @@ def run(stage: Stage) -> dict[str, Any]:
     """Measure all versions, seal the candidate, register it."""
     sets, anchored = load_sets(stage)
     start = stage.store.path(stage.judged_by)
-    with evaluation_engine(stage.process, stage.lease.sessions, start, partial(_waited, stage)) as url:
-        probe = asyncio.run(measure_all(stage, sets, url))
+    counting = Counting(stage, _all_reads(stage, sets))
+    with evaluation_engine(stage.process, stage.lease.sessions, start, counting.begin) as url:
+        probe = asyncio.run(measure_all(stage, sets, url, counting))
     manifest = seal(stage, probe)
     with stage.lease.transaction() as session:
         values = {
@@ -108,28 +109,26 @@ def load_sets(stage: Stage) -> tuple[Sets, Step]:
     return sets, step
 
 
-async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
+async def measure_all(stage: Stage, sets: Sets, url: str, counting: Counting) -> Probe:
     """Every version on every set; what is stored already is not repeated. Returns the candidate's probe."""
-    roles: dict[str, Path] = {"candidate": stage.folder / "candidate"}
-    roles["champion"] = stage.store.path(stage.judged_by)
-    if stage.seed_version != stage.judged_by:
-        roles["seed"] = stage.store.path(stage.seed_version)
     server = VLLM(url, timeout_s=stage.process.backend_timeout_s)
     stored = _stored(stage)
-    done, total = len(stored), len(roles) * _looks(sets) + len(_ATTACKED) * 2
+    planned = 0.0
     probe: Probe | None = None
 
     async def take(judge: Judge, steps: Iterable[tuple[str, str]]) -> None:
-        nonlocal done
+        nonlocal planned
         for dataset, how in steps:
+            pairs = _pairs(stage, sets, dataset, how)
             if (judge.version, dataset, how) not in stored:
-                stage.lease.progress(done, total, f"{judge.version} on {dataset}, {how}")
-                outcomes = await measure(stage, judge, _pairs(stage, sets, dataset, how), how)
+                counting.begin(f"{judge.version} on {dataset}, {how}")
+                outcomes = await measure(stage, judge, pairs, how, counting)
                 _store(stage, judge, dataset, how, outcomes)
-                done += 1
+            planned += len(pairs) * judged(how, stage.settings.reasoning_tokens)
+            counting.reach(planned)
 
     try:
-        for role, folder in roles.items():
+        for role, folder in _roles(stage).items():
             await take_weights(server, folder, role)
             judge = _judge(stage, folder, role, Backends([server]), {})
             if role == "candidate":
@@ -138,17 +137,20 @@ async def measure_all(stage: Stage, sets: Sets, url: str) -> Probe:
             judge = _judge(stage, folder, role, Backends([server]), _served(stage, role, folder))
             await take(judge, _deciding(stage, sets, role))
             if role in _ATTACKED:
-                stage.lease.progress(done, total, f"attacks on the {role}")
-                await attack(stage, sets, judge, role, _best(stage, role), stored)
-                done += 2
-        stage.lease.progress(total, total, "sealing the candidate")
+                counting.begin(f"attacks on the {role}")
+                await attack(stage, sets, judge, role, _best(stage, role), stored, counting)
+                planned += attack_reads(stage.settings)
+                counting.reach(planned)
+        counting.begin("sealing the candidate")
     finally:
         await server.aclose()
     assert probe is not None
     return probe
 
 
-async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how: str) -> list[Outcome]:
+async def measure(
+    stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how: str, counting: Counting
+) -> list[Outcome]:
     """Judge each pair (the preferred response is A) in both orders, by the judge's own calibration."""
     outcomes: list[Outcome] = []
 
@@ -167,20 +169,27 @@ async def measure(stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how:
 
     def store(results: list[Outcome]) -> None:
         outcomes.extend(results)
-        stage.lease.extend()
+        counting.add(len(results) * judged(how, stage.settings.reasoning_tokens))
 
     await in_portions(pairs, work, store, concurrency=stage.settings.concurrency)
     return sorted(outcomes, key=lambda outcome: outcome.item)
 
 
 async def attack(
-    stage: Stage, sets: Sets, judge: Judge, role: str, how: Strategy, stored: set[tuple[str, str, str]]
+    stage: Stage,
+    sets: Sets,
+    judge: Judge,
+    role: str,
+    how: Strategy,
+    stored: set[tuple[str, str, str]],
+    counting: Counting,
 ) -> None:
     """Make the attacks on a judge, by the strategy that serves; what is stored already is not repeated."""
     if (role, ATTACKS, how) not in stored:
-        _insert(stage, role, ATTACKS, how, *await measure_attacks(stage, judge, how))
+        _insert(stage, role, ATTACKS, how, *await measure_attacks(stage, judge, how, counting))
     if (role, PHRASES, how) not in stored:
-        _insert(stage, role, PHRASES, how, *await measure_phrases(stage, judge, how, sets[HELD_OUT]))
+        measured = await measure_phrases(stage, judge, how, sets[HELD_OUT], counting)
+        _insert(stage, role, PHRASES, how, *measured)
 
 
 async def make_probe(judge: Judge, server: VLLM) -> Probe:
@@ -192,8 +201,17 @@ async def make_probe(judge: Judge, server: VLLM) -> Probe:
     return Probe(token_ids=prompt.token_ids, labels=labels, logprobs=list(answer.read.logprobs))
 
 
-def _waited(stage: Stage, note: str) -> None:
-    stage.lease.progress(0, 0, note)
+def _roles(stage: Stage) -> dict[str, Path]:
+    """The versions that are measured."""
+    roles = {"candidate": stage.folder / "candidate", "champion": stage.store.path(stage.judged_by)}
+    if stage.seed_version != stage.judged_by:
+        roles["seed"] = stage.store.path(stage.seed_version)
+    return roles
+
+
+def _all_reads(stage: Stage, sets: Sets) -> float:
+    """What the stage costs, in label reads."""
+    return len(_roles(stage)) * _looks(stage, sets) + len(_ATTACKED) * attack_reads(stage.settings)
 
 
 def _fitting(sets: Sets) -> list[tuple[str, str]]:
@@ -215,9 +233,13 @@ def _anchored(sets: Sets) -> list[str]:
     return [dataset for dataset in sets if dataset not in (FIT, HELD_OUT) and sets[dataset]]
 
 
-def _looks(sets: Sets) -> int:
-    direct = sum(len(STRATEGIES) for dataset in (FIT, HELD_OUT) if sets[dataset])
-    return direct + 1 + len(_anchored(sets))
+def _looks(stage: Stage, sets: Sets) -> float:
+    """What measuring one version costs, in label reads."""
+    direct = len(STRATEGIES) * (len(sets[FIT]) + len(sets[HELD_OUT]))
+    direct += sum(len(sets[dataset]) for dataset in _anchored(sets))
+    reasoned = len(_pairs(stage, sets, HELD_OUT, "reasoning"))
+    tokens = stage.settings.reasoning_tokens
+    return direct * judged("direct", tokens) + reasoned * judged("reasoning", tokens)
 
 
 def _best(stage: Stage, role: str) -> Strategy:

@@ -17,6 +17,7 @@ from typing import Any
 from judge.errors import Conflict, JudgesmithError
 from judge.judging import Judge
 from judge.llm import Backends
+from judge.processor import dtype_for, on_gpu, openmp
 from judge.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 from workers.tokens import LESSONS, write_datasets
@@ -92,6 +93,7 @@ def _environment() -> dict[str, str]:
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "WANDB_PROJECT": "judgesmith",
         "MLFLOW_EXPERIMENT_NAME": "judgesmith",
+        **({} if on_gpu() else openmp()),
     }
     return {**usual, **os.environ, **given}
 
@@ -147,6 +149,7 @@ def _config(stage: Stage) -> dict[str, Any]:
         "folder": str(stage.folder),
         **labels,
         "settings": stage.settings.model_dump(),
+        "dtype": dtype_for(stage.process.dtype),
         "tracker": stage.process.tracker,
         "run": f"iteration {stage.iteration}",
     }

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from judge import campaigns, database, evaluations, iterations, queue, schedule
 from judge.database import Sessions
 from judge.errors import JudgesmithError
+from judge.processor import keep_niceness
 from judge.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nice", type=int, default=0, help="lower this process's priority by so much")
     options = parser.parse_args(arguments)
     os.nice(options.nice)
+    keep_niceness()
     name = options.queue
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -57,6 +57,9 @@ class StageRow(Base):
     finished_at: Mapped[datetime | None]
     done: Mapped[int] = mapped_column(server_default=text("0"))
     total: Mapped[int] = mapped_column(server_default=text("0"))
+    # Since when this worker counts, and from where on: its pace, without loading and what others had done.
+    counted_at: Mapped[datetime | None]
+    counted_from: Mapped[int] = mapped_column(server_default=text("0"))
     note: Mapped[str | None]
     error: Mapped[str | None]
 

@@ -2,11 +2,15 @@
 
 import io
 import json
+import re
+from dataclasses import replace
 
 import httpx
 import pytest
 from rich.console import Console
 
+from judge.effort import Pace
+from judge.errors import BackendError
 from stack.gateway import Gateway
 from stack.lesson import Lesson
 from stack.narrator import Narrator
@@ -34,11 +38,16 @@ def answers(request: httpx.Request) -> httpx.Response:
     raise AssertionError(request.url)
 
 
-def taught(handler, examples) -> tuple[str, list[bool]]:
+def quick(instructions) -> Pace:
+    assert [one.text for one in instructions] == ["Hi", "Ho"]
+    return Pace(read=1000.0, written=200.0, trained=200.0, loading_s=30.0)
+
+
+def taught(handler, examples, pace=quick) -> tuple[str, list[bool]]:
     out, finished = io.StringIO(), []
     gateway = Gateway("http://gateway", transport=httpx.MockTransport(handler))
     narrator = Narrator(Console(file=out, width=120))
-    lesson = Lesson(gateway, narrator, examples, "small", lambda: finished.append(True))
+    lesson = Lesson(gateway, narrator, examples, "small", pace, lambda: finished.append(True))
     lesson.start()
     lesson.join(10)
     return out.getvalue(), finished
@@ -51,6 +60,25 @@ def test_it_brings_the_examples_in_iterates_and_shows_what_changed(examples):
     assert "outcome    refused" in told
     assert "before   verdict b, P(A) 0.400, model seed" in told
     assert "after    verdict b" in told
+    assert finished == [True]
+
+
+def test_it_says_beforehand_how_long_it_takes_or_why_that_is_not_known(examples):
+    def slow(instructions) -> Pace:
+        fast = quick(instructions)
+        return replace(fast, read=fast.read / 10, written=fast.written / 10, trained=fast.trained / 10)
+
+    def broken(instructions) -> Pace:
+        raise BackendError("it is away")
+
+    def minutes(pace) -> int:
+        told, _ = taught(answers, examples, pace)
+        return int(re.search(r"about (\d+) minutes", told)[1])
+
+    assert 7 * minutes(quick) < minutes(slow) < 10 * minutes(quick)
+    told, finished = taught(answers, examples, broken)
+    assert "cannot be told: it is away" in told
+    assert "outcome    refused" in told
     assert finished == [True]
 
 

@@ -66,8 +66,30 @@ def test_it_stops_watching_when_told():
 
 
 def test_lines_of_a_running_stage_come_with_each_tenth():
-    assert lines(STATES[1]) == ["  select: begun"]
-    assert lines(STATES[2]) == ["  select: 30 %"]
+    assert list(lines(STATES[1]).values()) == ["  select: begun"]
+    assert list(lines(STATES[2]).values()) == ["  select: 30 %, 1:05 left"]
+    slower = {**STATES[2], "stages": [stage("select", "running", 3, 10, eta_s=80.0)]}
+    assert lines(slower).keys() == lines(STATES[2]).keys()
+
+
+def test_a_log_that_has_been_silent_says_how_far_the_running_stage_is():
+    half = {"id": 4, "status": "running", "stages": [stage("pair", "running", 4, 100, eta_s=600.0)]}
+    loading = {"id": 4, "status": "running", "stages": [stage("pair", "running", note="loading the model")]}
+    over = {"id": 4, "status": "refused", "stages": [stage("pair", "done", 100, 100)]}
+    answers = iter([loading, loading, half, half, over])
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=next(answers)))
+    out = io.StringIO()
+
+    follow(Gateway("http://gateway", transport=transport), 4, Console(file=out), silent_s=0.0)
+
+    assert out.getvalue().splitlines() == [
+        "  pair: begun",
+        "  pair: 0 %, loading the model",
+        "  pair: 4 %, 10:00 left",
+        "  pair: 4 %, 10:00 left",
+        "  pair: done",
+        "  iteration 4: refused",
+    ]
 
 
 def test_all_seven_stages_are_on_the_screen():
@@ -75,7 +97,7 @@ def test_all_seven_stages_are_on_the_screen():
     Console(file=out, width=100).print(table(STATES[2]))
 
     text = out.getvalue()
-    assert "3/10, 1:05 left" in text
+    assert "3/10 (30 %), 1:05 left" in text
     for name in ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote"):
         assert name in text
 
@@ -84,7 +106,7 @@ def test_a_bar_is_never_longer_than_full():
     assert bar(stage("x", "running", 0, 0)) == ""
     assert bar(stage("x", "running", 5, 10)) == "━" * 12 + "─" * 12
     assert bar(stage("x", "running", 30, 10)) == "━" * 24
-    assert figures(stage("x", "running", 5, 10)) == "5/10"
+    assert figures(stage("x", "running", 5, 10)) == "5/10 (50 %)"
 
 
 def test_a_clock_has_hours_only_where_there_are_any():

@@ -123,15 +123,21 @@ def test_a_queue_cannot_name_foreign_code(clean_redis):
             _ = job.func
 
 
-def test_progress_gives_a_time_to_go(loop):
+def test_progress_gives_a_time_to_go_by_the_pace_since_it_was_begun(loop):
     number = loop.start()
     lease = Lease.take(loop.sessions, number, "select")
-    with loop.sessions.begin() as session:
-        session.execute(text("UPDATE stages SET started_at = started_at - interval '10 seconds'"))
-    lease.progress(5, 20)
+    assert lease is not None
 
-    with loop.sessions() as session:
-        row = session.get(StageRow, (number, "select"))
-        now = session.scalar(text("SELECT now()"))
+    def left(done: int, *, after_s: int = 0) -> float | None:
+        lease.progress(done, 25)
+        with loop.sessions.begin() as session:
+            ago = f"counted_at - interval '{after_s} seconds'"
+            session.execute(text(f"UPDATE stages SET counted_at = {ago}"))
+            row = session.get(StageRow, (number, "select"), populate_existing=True)
+            return iterations.eta_seconds(row, session.scalar(text("SELECT now()")))
 
-    assert iterations.eta_seconds(row, now) == pytest.approx(30, rel=0.1)
+    # Five were done by whoever had it before, and a minute went by with loading.
+    assert left(5, after_s=60) is None
+    assert left(5, after_s=10) is None
+    assert left(10) == pytest.approx(30, rel=0.1)
+    assert left(25) is None

@@ -18,11 +18,14 @@ from judge.comparison import Instruction, PreferencePair
 from judge.examples import Example
 from judge.judging import Judge
 from judge.llm import Backends
+from judge.processor import dtype_for
 from judge.profiles import iteration_settings
 from judge.versions import VersionStore
 from stack.spawn import CODE
 from tests.tiny_model import make_tiny_model
 from workers import tokens
+from workers.train.config import TrainConfig
+from workers.train.lesson import Lesson
 from workers.train.progress import Report
 
 SETTINGS = {
@@ -85,6 +88,7 @@ def prepare(folder: Path, seed_model: Path, *, validated: bool = True, **changes
         "folder": str(folder),
         **{f"label_{text.lower()}": encoder.label(text) for text in ("A", "B", "Yes", "No")},
         "settings": iteration_settings("smoke", {**SETTINGS, **changes}).model_dump(),
+        "dtype": dtype_for("auto"),
         "tracker": "none",
         "run": "test",
     }
@@ -183,6 +187,18 @@ def test_a_run_killed_in_a_later_epoch_reads_every_example_once(seed_model, tmp_
 
     assert [event["step"] for event in told if "loss" in event] == [9, 10, 11, 12]
     assert weights(folder) == weights(whole)
+
+
+@pytest.mark.parametrize(("dtype", "autocast"), [("bfloat16", True), ("float32", False), ("float16", False)])
+def test_it_trains_in_the_numbers_of_the_configuration(seed_model, tmp_path, dtype, autocast):
+    path = prepare(tmp_path / "run", seed_model) / "train.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": dtype}))
+    config = TrainConfig.read(path)
+
+    arguments = Lesson("pointwise", config, seed_model, [], [], before=0, total=0).arguments()
+
+    assert arguments["bf16"] == autocast
+    assert not arguments["fp16"]  # losses are scaled on GPUs alone
 
 
 def test_it_ends_with_the_process_that_started_it(seed_model, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
+from judge.processor import keep_niceness
 from workers.train import pointwise, preferences, reasoned
 from workers.train.config import LESSONS, TrainConfig
 from workers.train.lesson import Lesson, planned, taught
@@ -49,6 +50,7 @@ def main(config: TrainConfig) -> None:
 
 
 if __name__ == "__main__":
+    keep_niceness()
     keep_output_clean()
     end_with_parent()
     main(TrainConfig.read(Path(sys.argv[1])))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from judge.processor import Dtype
 from judge.profiles import IterationSettings
 
 Row = dict[str, list[int]]
@@ -16,7 +17,8 @@ LESSONS = ("reasoned", "preferences", "pointwise")
 class TrainConfig:
     """One run. `folder` holds the datasets (`LESSON.jsonl`, token ids) and takes what is made.
 
-    `label_a` to `label_no` are the token ids of the judge's labels; `run` names the run for a tracker.
+    `label_a` to `label_no` are the token ids of the judge's labels; `dtype` is what products are computed in,
+    beside weights in float32; `run` names the run for a tracker.
     """
 
     seed_model: Path
@@ -26,6 +28,7 @@ class TrainConfig:
     label_yes: int
     label_no: int
     settings: IterationSettings
+    dtype: Dtype
     tracker: str
     run: str
 

@@ -67,7 +67,9 @@ class Lesson:
         return {
             "output_dir": str(self.folder / "checkpoints"),
             "use_cpu": not gpu,
-            "bf16": True,
+            "bf16": self.config.dtype == "bfloat16",
+            # Float16 wants its losses scaled, which is done on GPUs alone.
+            "fp16": gpu and self.config.dtype == "float16",
             "gradient_checkpointing": gpu,
             "num_train_epochs": self.config.epochs(self.name),
             "lr_scheduler_type": "cosine",

@@ -1,0 +1,125 @@
+"""Two builds side by side on this machine, or on it as an older CPU: label reads, generation, training.
+
+    python -m benchmarks.numbers MODEL_FOLDER --before CHECKOUT [--older-cpu] [--pairs N]
+
+CHECKOUT is an earlier commit's tree (`git worktree add`); it runs with this environment's packages. Reads are
+of some 190 tokens and 16 at once; training is the pointwise lesson on so many pairs of 2 times 130 tokens.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from benchmarks import sft
+from benchmarks.neighbours import measure, prompt
+from benchmarks.older_cpu import VARIABLES
+from judge.engine import free_port
+from judge.judging import Judge
+from judge.llm import Backends
+from judge.processor import openmp
+from judge.profiles import iteration_settings
+from judge.versions import VersionStore
+from stack.spawn import CODE, die_with_parent
+
+NAMES = ("reads/s", "tokens/s", "trained tokens/s")
+
+
+def main() -> None:
+    """A row for each build, and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--before", type=Path, required=True)
+    parser.add_argument("--older-cpu", action="store_true", help="AVX2 at most: benchmarks/older_cpu")
+    parser.add_argument("--pairs", type=int, default=16, help="to train on")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of reads and of generation")
+    options = parser.parse_args()
+    if options.older_cpu:
+        os.environ.update(VARIABLES)
+    print("| build | " + " | ".join(NAMES) + " |")
+    print("|---" * (1 + len(NAMES)) + "|", flush=True)
+    rows = []
+    for name, tree in (("before", options.before.resolve()), ("now", CODE)):
+        with engine(tree, options.model) as url:
+            ((reads,), (written,)) = asyncio.run(measure(url, [0], options.seconds))
+        rows.append((reads, written, trained(tree, options.model, options.pairs)))
+        print(f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in rows[-1]) + " |", flush=True)
+    print("| ratio | " + " | ".join(f"{now / old:.2f}" for old, now in zip(*rows, strict=True)) + " |")
+
+
+@contextmanager
+def engine(tree: Path, model: Path) -> Iterator[str]:
+    """A server as that build starts it."""
+    port = free_port()
+    command = [sys.executable, "-m", "judge.engine", "--model", str(model.resolve()), "--port", str(port)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            cwd=tree,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            while not _answers(url):
+                if process.poll() is not None:
+                    log.seek(0)
+                    raise SystemExit(log.read().decode()[-2000:])
+                time.sleep(0.5)
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def trained(tree: Path, model: Path, pairs: int) -> float:
+    """Tokens a second of the lesson in that build's training process."""
+    rows = [
+        {"chosen_ids": prompt(2 * n)[:130], "rejected_ids": prompt(2 * n + 1)[:130]} for n in range(pairs)
+    ]
+    settings = iteration_settings("small", {"sft_epochs": 0})
+    judge = Judge.load(VersionStore(model.parent), model.name, Backends([]), 4096)
+    with tempfile.TemporaryDirectory() as folder:
+        path = sft.write(judge, model.resolve(), {"pointwise": rows}, settings, Path(folder), "benchmark")
+        variables = dict(os.environ)
+        if tree == CODE:
+            variables = openmp() | variables
+        else:
+            config = json.loads(path.read_text())
+            del config["dtype"]  # of which that build knows nothing
+            path.write_text(json.dumps(config))
+        done = subprocess.Popen(
+            [sys.executable, "-m", "workers.train", str(path)],
+            cwd=tree,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert done.stdout is not None
+        results = [line for line in done.stdout if '"finished"' in line]
+    return 260 * pairs / float(json.loads(results[0])["results"]["pointwise"]["seconds"])
+
+
+if __name__ == "__main__":
+    main()
