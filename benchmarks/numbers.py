@@ -1,4 +1,4 @@
-"""Two builds side by side on this machine, or on it as an older CPU: label reads, generation, training.
+"""Two builds in turn on this machine, or on it as an older CPU: label reads, generation, training.
 
     python -m benchmarks.numbers MODEL_FOLDER --before CHECKOUT [--older-cpu] [--pairs N]
 
@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 
 import httpx
 
@@ -42,19 +43,29 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--older-cpu", action="store_true", help="AVX2 at most: benchmarks/older_cpu")
     parser.add_argument("--pairs", type=int, default=16, help="to train on")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of reads and of generation")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of reads and of generation, a round")
+    parser.add_argument("--rounds", type=int, default=4, help="of both builds in turn")
     options = parser.parse_args()
     if options.older_cpu:
         os.environ.update(VARIABLES)
     print("| build | " + " | ".join(NAMES) + " |")
     print("|---" * (1 + len(NAMES)) + "|", flush=True)
-    rows = []
-    for name, tree in (("before", options.before.resolve()), ("now", CODE)):
-        with engine(tree, options.model) as url:
-            ((reads,), (written,)) = asyncio.run(measure(url, [0], options.seconds))
-        rows.append((reads, written, trained(tree, options.model, options.pairs)))
-        print(f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in rows[-1]) + " |", flush=True)
-    print("| ratio | " + " | ".join(f"{now / old:.2f}" for old, now in zip(*rows, strict=True)) + " |")
+    trees = {"before": options.before.resolve(), "now": CODE}
+    figures: dict[str, list[list[float]]] = {name: [] for name in trees}
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(engine(tree, options.model)) for name, tree in trees.items()}
+        for _ in range(options.rounds):
+            for name, url in urls.items():
+                rates = asyncio.run(measure(url, [0], options.seconds))
+                figures[name].append([rate for (rate,) in rates])
+    rows = {
+        name: [*map(median, zip(*figures[name], strict=True)), trained(tree, options.model, options.pairs)]
+        for name, tree in trees.items()
+    }
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(f"{figure:.1f}" for figure in row) + " |")
+    ratios = [now / old for old, now in zip(*rows.values(), strict=True)]
+    print("| ratio | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
 
 
 @contextmanager

@@ -51,10 +51,13 @@ def pairwise_reasoning(form: Form = ENGLISH) -> Template:
 
 @cache
 def pointwise(form: Form = ENGLISH) -> Template:
-    """One response; the answer is the label Yes or No. Short: this is what a reward costs."""
+    """One response; the answer is the label Yes or No. Short: this is what a reward costs.
+
+    Reads of several responses to one instruction have all in common up to the response, a rubric too.
+    """
     words = _words(form.language)
     criteria = f"{_criteria(form)}\n\n" if form.rubric else ""
-    return _template("pointwise", f"{_one(form)}\n\n{criteria}{words['pointwise']}", ("Yes", "No"), form)
+    return _template("pointwise", f"{criteria}{_one(form)}\n\n{words['pointwise']}", ("Yes", "No"), form)
 
 
 @cache

@@ -49,6 +49,15 @@ def test_every_template_has_its_places_and_no_others(form):
         assert places == {"conversation"} | texts | extra
 
 
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_what_prompts_about_several_responses_have_in_common_comes_before_the_responses(form):
+    for kind in KINDS:
+        places = [part.split("}")[0] for part in kind(form).user.split("{")[1:]]
+        shared = [place for place in places if not place.startswith("response")]
+
+        assert places[: len(shared)] == shared
+
+
 def test_a_reasoning_prompt_asks_for_the_ending_that_is_parsed():
     for language in LANGUAGES:
         form = Form(language)
