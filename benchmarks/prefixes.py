@@ -4,8 +4,8 @@
                                   [--dtype float32]
 
 Starts a vLLM of its own and reads N pairs, evenly from the files: one response of each, the other, both at
-once, both one after the other. The prefix cache is emptied before each round, so what is shared is shared by the
-two of a pair (and the first words by all). `P(Yes) moved` is the largest difference to a single read's.
+once, both one after the other. The prefix cache is emptied before each round, so what is shared is shared by
+the two of a pair (and the first words by all). `P(Yes) moved` is the largest difference to a single read's.
 """
 
 import argparse
@@ -93,9 +93,8 @@ async def compare(url: str, pairs: Sequence[Pair], labels: Sequence[int]) -> Non
     await first(pairs[0])
     tokens = sum(len(prompt) for pair in pairs for prompt in pair) / 2 / len(pairs)
     print(f"{len(pairs)} pairs; a single prompt has {tokens:.0f} tokens\n")
-    print(
-        "| read | seconds | cost, in single reads | tokens from the cache | P(Yes) moved |\n|---|---|---|---|---|"
-    )
+    print("| read | seconds | cost, in single reads | tokens from the cache | P(Yes) moved |")
+    print("|---|---|---|---|---|", flush=True)
     singles: list[list[float]] = []
     alone = 0.0
     rounds = (
