@@ -26,19 +26,14 @@ from stack.spawn import die_with_parent
 AT_ONCE = 16
 PROMPT_TOKENS, WRITTEN_TOKENS = 190, 32
 SETTINGS: dict[str, dict[str, str]] = {
-    "as it comes": {},
-    "blocktime 200": {"KMP_BLOCKTIME": "200"},
-    "blocktime 0": {"KMP_BLOCKTIME": "0"},
-    "blocktime 1": {"KMP_BLOCKTIME": "1"},
-    "passive": {"OMP_WAIT_POLICY": "passive"},
-    "throughput": {"KMP_LIBRARY": "throughput", "KMP_BLOCKTIME": "0"},
-    "turnaround": {"KMP_LIBRARY": "turnaround"},
-    "no yield": {"KMP_BLOCKTIME": "0", "KMP_USE_YIELD": "0"},
+    "as it is": {},
+    "spins 200 ms": {"KMP_BLOCKTIME": "200"},
+    "spins 20 us": {"KMP_BLOCKTIME": "20us"},
+    "sleeps at once": {"KMP_BLOCKTIME": "0"},
+    "passive": {"KMP_BLOCKTIME": "0", "OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
-    "three threads": {"OMP_NUM_THREADS": "3", "KMP_BLOCKTIME": "0"},
-    "four threads": {"OMP_NUM_THREADS": "4", "KMP_BLOCKTIME": "0"},
-    "six threads": {"OMP_NUM_THREADS": "6", "KMP_BLOCKTIME": "0"},
-    "dynamic": {"OMP_DYNAMIC": "true", "KMP_BLOCKTIME": "0"},
+    "three threads": {"OMP_NUM_THREADS": "3"},
+    "four threads": {"OMP_NUM_THREADS": "4"},
 }
 
 

@@ -18,6 +18,8 @@ DtypeSetting = Literal["auto", "bfloat16", "float16", "float32"]
 _UNITS = ("avx512_bf16", "amx_bf16")
 # The limits of oneDNN under which it leaves them alone.
 _WITHOUT = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+# How long a thread spins before it sleeps.
+_SPIN = "100us"
 _CPUINFO = Path("/proc/cpuinfo")
 _AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -57,11 +59,12 @@ def reason(setting: DtypeSetting) -> str:
 def openmp() -> dict[str, str]:
     """Variables for a process that computes with torch on CPUs.
 
-    The OpenMP runtime that comes with vLLM, with threads that sleep as soon as they have to wait: what spins
-    at a barrier takes the core from the thread that it waits for, once anything else runs on the machine.
+    The OpenMP runtime that comes with vLLM, with threads that soon sleep when they have to wait: what spins at a
+    barrier takes the core from the thread that it waits for, once anything else runs on the machine. To sleep at
+    once would cost a tenth of the speed of writing, whose products are small (docs/decisions/0019).
     """
     runtime = Path(sys.prefix) / "lib" / "libiomp5.so"
-    return {"KMP_BLOCKTIME": "0", **({"LD_PRELOAD": str(runtime)} if runtime.exists() else {})}
+    return {"KMP_BLOCKTIME": _SPIN, **({"LD_PRELOAD": str(runtime)} if runtime.exists() else {})}
 
 
 def keep_niceness() -> None:

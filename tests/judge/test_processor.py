@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from judge import engine
-from judge.processor import bfloat16_unit, dtype_for, keep_niceness, openmp, reason
+from judge.processor import bfloat16_unit, dtype_for, keep_niceness, on_gpu, openmp, reason
 
 PLAIN = "fpu sse2 avx avx2 fma"
 FLAGS = {
@@ -52,17 +52,27 @@ def test_what_the_operator_sets_wins(monkeypatch):
 
     assert dtype_for("bfloat16") == served("bfloat16") == "bfloat16"
     assert "JUDGESMITH_DTYPE" in reason("bfloat16")
-    if not Path("/proc/driver/nvidia/version").exists():
+    if not on_gpu():
         assert dtype_for("auto") == served("auto") == "float32"
         assert "emulates" in reason("auto")
 
 
-def test_threads_that_wait_give_their_core_away(monkeypatch):
+@pytest.mark.skipif(on_gpu(), reason="of engines on CPUs")
+def test_threads_that_wait_soon_give_their_core_away(monkeypatch):
     monkeypatch.delenv("KMP_BLOCKTIME", raising=False)
 
-    assert engine.environment()["KMP_BLOCKTIME"] == openmp()["KMP_BLOCKTIME"] == "0"
+    assert engine.environment()["KMP_BLOCKTIME"] == openmp()["KMP_BLOCKTIME"] == "100us"
     monkeypatch.setenv("KMP_BLOCKTIME", "200")
     assert engine.environment()["KMP_BLOCKTIME"] == "200"
+
+
+@pytest.mark.skipif(on_gpu(), reason="of engines on CPUs")
+def test_an_engine_on_a_cpu_reads_each_prompt_in_one_piece_and_shares_short_prefixes():
+    line = engine.command(Path("model"), host="127.0.0.1", port=8000, max_model_len=2048)
+
+    assert "--no-enable-chunked-prefill" in line
+    assert line[line.index("--max-num-batched-tokens") + 1] == "2048"
+    assert line[line.index("--block-size") + 1] == "32"
 
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel groups no sessions")
