@@ -59,9 +59,9 @@ def reason(setting: DtypeSetting) -> str:
 def openmp() -> dict[str, str]:
     """Variables for a process that computes with torch on CPUs.
 
-    The OpenMP runtime that comes with vLLM, with threads that soon sleep when they have to wait: what spins at a
-    barrier takes the core from the thread that it waits for, once anything else runs on the machine. To sleep at
-    once would cost a tenth of the speed of writing, whose products are small (docs/decisions/0019).
+    The OpenMP runtime that comes with vLLM, with threads that soon sleep when they have to wait: what spins
+    at a barrier takes the core from the thread that it waits for, once anything else runs on the machine. To
+    sleep at once would cost a tenth of the speed of writing, whose products are small (docs/decisions/0019).
     """
     runtime = Path(sys.prefix) / "lib" / "libiomp5.so"
     return {"KMP_BLOCKTIME": _SPIN, **({"LD_PRELOAD": str(runtime)} if runtime.exists() else {})}
