@@ -88,9 +88,9 @@ def beside(count: int) -> Iterator[None]:
             process.wait()
 
 
-async def measure(url: str, neighbours: list[int], seconds: float) -> list[list[float]]:
-    """Reads a second by number of neighbours, and written tokens a second."""
-    server, numbers = VLLM(url), itertools.count(100)
+async def measure(url: str, neighbours: list[int], seconds: float, first: int = 0) -> list[list[float]]:
+    """Reads and written tokens a second, by number of neighbours; prompts are numbered from `first`."""
+    server, numbers = VLLM(url), itertools.count(first)
 
     async def read() -> float:
         await server.read_labels(prompt(next(numbers)), [49, 50])
