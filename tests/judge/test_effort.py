@@ -46,6 +46,6 @@ def test_more_to_do_takes_longer(more):
 def test_no_more_is_counted_than_the_pool_holds():
     large = SMALL.model_copy(update={"instructions": 5000})
 
-    assert minutes(large) == minutes()
+    assert minutes(large, 320) == minutes(instructions=320)
     assert minutes(instructions=100) < minutes()
     assert minutes(instructions=10_000) == minutes(instructions=SMALL.instructions)
