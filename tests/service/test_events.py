@@ -56,6 +56,7 @@ def test_stages_and_progress_come_as_they_happen_up_to_the_end(world):
         events = received(response)
         lease = Lease.take(world.sessions, number, "select")
         seen.append(next(events))
+        lease.progress(0, 8, "reading")
         lease.progress(3, 8, "reading")
         while seen[-1][1] != "progress" or seen[-1][2]["done"] != 3:
             seen.append(next(events))
