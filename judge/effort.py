@@ -18,8 +18,11 @@ WRITTEN = 10
 _FILLED = 0.8
 # A judgment's closing field.
 _CLOSING = 8
-# Share of the held-out pairs that calibrations are fitted on; both direct strategies are read, twice each.
-_VERSIONS, _STRATEGIES, _READS = 2, 2, 2
+# Of what may be read in an evaluation: pairs without a counterpart of the other length drop out, there are fewer
+# attacks and phrases than allowed, and a part of the tokens comes from the prefix cache.
+_NEEDED = 0.45
+# Candidate and champion; two prompts a pair.
+_VERSIONS, _READS = 2, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def stages(settings: IterationSettings, instructions: int, instruction_tokens: f
             trained=2 * taught * settings.pointwise_epochs * pointwise + reasoned * (pairwise + reasoning)
         ),
         "evaluate": Effort(
-            read=_READS * (looks * (pointwise + pairwise) + attacks * pointwise) + argued * pairwise,
+            read=_NEEDED * _READS * (looks * (pointwise + pairwise) + attacks * pointwise)
+            + argued * pairwise,
             written=argued * reasoning,
         ),
     }
