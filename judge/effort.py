@@ -18,8 +18,8 @@ WRITTEN = 10
 _FILLED = 0.8
 # A judgment's closing field.
 _CLOSING = 8
-# Of what may be read in an evaluation: pairs without a counterpart of the other length drop out, there are fewer
-# attacks and phrases than allowed, and a part of the tokens comes from the prefix cache.
+# Of what may be read in an evaluation: pairs without a counterpart of the other length drop out, there are
+# fewer attacks and phrases than allowed, and a part of the tokens comes from the prefix cache.
 _NEEDED = 0.45
 # Candidate and champion; two prompts a pair.
 _VERSIONS, _READS = 2, 2
@@ -70,6 +70,7 @@ def stages(settings: IterationSettings, instructions: int, instruction_tokens: f
     attacks = _VERSIONS * (
         2 * settings.evaluated_attacks + (2 * settings.evaluated_phrases + 1) * settings.phrase_pairs
     )
+    may_read = _READS * (looks * (pointwise + pairwise) + attacks * pointwise)
     argued = _VERSIONS * _READS * settings.evaluated_reasoning
     return {
         "pair": Effort(read=selected * instruction, written=selected * _FILLED * settings.response_tokens),
@@ -78,8 +79,7 @@ def stages(settings: IterationSettings, instructions: int, instruction_tokens: f
             trained=2 * taught * settings.pointwise_epochs * pointwise + reasoned * (pairwise + reasoning)
         ),
         "evaluate": Effort(
-            read=_NEEDED * _READS * (looks * (pointwise + pairwise) + attacks * pointwise)
-            + argued * pairwise,
+            read=_NEEDED * may_read + argued * pairwise,
             written=argued * reasoning,
         ),
     }

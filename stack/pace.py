@@ -16,8 +16,8 @@ from judge.voting import Usage
 _AT_ONCE, _TOKENS = 24, 16
 # The best one counts: in the first the engine is new to it, and the workers may still be loading.
 _ROUNDS = 2
-# Tokens trained on a second for each that is read a second: there and back, in other kernels, the upper half of
-# the layers only (docs/decisions/0019).
+# Tokens trained on a second for each that is read a second: there and back, in other kernels, the upper half
+# of the layers only (docs/decisions/0019).
 _TRAINED: dict[Dtype, float] = {"bfloat16": 0.36, "float16": 0.36, "float32": 0.46}
 
 
