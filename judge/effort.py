@@ -67,10 +67,7 @@ def stages(settings: IterationSettings, instructions: int, instruction_tokens: f
     taught = min(settings.max_pointwise, selected * settings.pairs_per_instruction)
     reasoned = min(settings.max_reasoned, settings.judged_pairs) * settings.sft_epochs
     looks = _VERSIONS * settings.evaluated_pairs
-    attacks = _VERSIONS * (
-        2 * settings.evaluated_attacks + (2 * settings.evaluated_phrases + 1) * settings.phrase_pairs
-    )
-    may_read = _READS * (looks * (pointwise + pairwise) + attacks * pointwise)
+    may_read = _READS * (looks * (pointwise + pairwise) + _VERSIONS * attacked(settings) * pointwise)
     argued = _VERSIONS * _READS * settings.evaluated_reasoning
     return {
         "pair": Effort(read=selected * instruction, written=selected * _FILLED * settings.response_tokens),
@@ -83,6 +80,12 @@ def stages(settings: IterationSettings, instructions: int, instruction_tokens: f
             written=argued * reasoning,
         ),
     }
+
+
+def attacked(settings: IterationSettings) -> int:
+    """Comparisons in which one version is attacked, at most: each attack and phrase, and the same without."""
+    phrases = (2 * settings.evaluated_phrases + 1) * settings.phrase_pairs
+    return 2 * settings.evaluated_attacks + phrases
 
 
 def seconds(efforts: Mapping[str, Effort], pace: Pace) -> float:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from judge import attack_suite, triggers
+from judge import attack_suite, effort, triggers
 from judge.anchors import LabeledPair
 from judge.attack_suite import by_family, succeeded, tally
 from judge.comparison import Comparison
@@ -32,9 +32,8 @@ Measured = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 def attack_reads(settings: IterationSettings) -> float:
-    """What attacking one version costs at most, in label reads: each attack with and without."""
-    phrases = (2 * settings.evaluated_phrases + 1) * settings.phrase_pairs
-    return 2.0 * (2 * settings.evaluated_attacks + phrases)
+    """What attacking one version costs at most, in label reads."""
+    return 2.0 * effort.attacked(settings)
 
 
 async def measure_attacks(stage: Stage, judge: Judge, strategy: Strategy, counting: Counting) -> Measured:
