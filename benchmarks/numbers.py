@@ -112,25 +112,12 @@ def trained(tree: Path, model: Path, pairs: int) -> float:
     judge = Judge.load(VersionStore(model.parent), model.name, Backends([]), 4096)
     with tempfile.TemporaryDirectory() as folder:
         path = sft.write(judge, model.resolve(), {"pointwise": rows}, settings, Path(folder), "benchmark")
-        variables = dict(os.environ)
-        if tree == CODE:
-            variables = openmp() | variables
-        else:
+        if tree != CODE:
             config = json.loads(path.read_text())
             del config["dtype"]  # of which that build knows nothing
             path.write_text(json.dumps(config))
-        done = subprocess.Popen(
-            [sys.executable, "-m", "workers.train", str(path)],
-            cwd=tree,
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert done.stdout is not None
-        results = [line for line in done.stdout if '"finished"' in line]
-    return 260 * pairs / float(json.loads(results[0])["results"]["pointwise"]["seconds"])
+        variables = openmp() if tree == CODE else {}
+        return 260 * pairs / sft.seconds("workers.train", path, "pointwise", tree=tree, variables=variables)
 
 
 if __name__ == "__main__":

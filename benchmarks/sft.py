@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from judge.processor import DtypeSetting, dtype_for
 from judge.profiles import IterationSettings
 from judge.templates import pairwise_reasoning, pointwise
 from judge.versions import VersionStore
+from stack.spawn import CODE
 
 Row = dict[str, list[int]]
 
@@ -68,8 +70,15 @@ def write(
     return path
 
 
-def seconds(module: str, config: Path) -> float:
-    """Run it; the seconds within the trainer, without loading and saving the model."""
+def seconds(
+    module: str,
+    config: Path,
+    lesson: str = "reasoned",
+    *,
+    tree: Path = CODE,
+    variables: Mapping[str, str] | None = None,
+) -> float:
+    """Run it, of this tree or another; a lesson's seconds in the trainer, without loading and saving."""
     with (config.parent / f"{module}.log").open("w+") as log:
         # The input stays open and is never written to: a training ends with who has started it.
         process = subprocess.Popen(
@@ -78,6 +87,8 @@ def seconds(module: str, config: Path) -> float:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            cwd=tree,
+            env={**(variables or {}), **os.environ},
         )
         assert process.stdout is not None
         told = process.stdout.read().splitlines()
@@ -85,7 +96,7 @@ def seconds(module: str, config: Path) -> float:
             log.seek(0)
             raise SystemExit(f"{module} ended with code {process.returncode}:\n{log.read()[-2000:]}")
     # `workers.train` rounds to tenths.
-    return max(float(json.loads(told[-1])["results"]["reasoned"]["seconds"]), 0.1)
+    return max(float(json.loads(told[-1])["results"][lesson]["seconds"]), 0.1)
 
 
 def bare(path: Path) -> None:
