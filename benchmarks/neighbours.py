@@ -28,12 +28,15 @@ PROMPT_TOKENS, WRITTEN_TOKENS = 190, 32
 SETTINGS: dict[str, dict[str, str]] = {
     "as it is": {},
     "spins 200 ms": {"KMP_BLOCKTIME": "200"},
+    "spins 100 us": {"KMP_BLOCKTIME": "100us"},
     "spins 20 us": {"KMP_BLOCKTIME": "20us"},
+    "spins 5 us": {"KMP_BLOCKTIME": "5us"},
     "sleeps at once": {"KMP_BLOCKTIME": "0"},
     "passive": {"KMP_BLOCKTIME": "0", "OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
     "three threads": {"OMP_NUM_THREADS": "3"},
     "four threads": {"OMP_NUM_THREADS": "4"},
+    "four threads, sleep at once": {"OMP_NUM_THREADS": "4", "KMP_BLOCKTIME": "0"},
 }
 
 

@@ -59,6 +59,7 @@ def main() -> None:
                 # Other prompts in each round: those of the one before are in the prefix cache.
                 rates = asyncio.run(measure(url, [0], options.seconds, 1000 * number))
                 figures[name].append([rate for (rate,) in rates])
+                print(name, *(f"{rate:.2f}" for (rate,) in rates), file=sys.stderr)
     rows = {
         name: [*map(median, zip(*figures[name], strict=True)), trained(tree, options.model, options.pairs)]
         for name, tree in trees.items()
