@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from judge import iterations
+from judge.audit import record
 from judge.errors import Conflict
-from judge.pointer import record
 from judge.profiles import Profile, iteration_settings
 from judge.tables import CampaignRow, IterationRow
 

@@ -17,10 +17,10 @@ from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from judge import instructions, reviews, tenants
+from judge.audit import record
 from judge.database import Sessions
 from judge.errors import Conflict
 from judge.iterations import ACTIVE
-from judge.pointer import record
 from judge.tables import (
     ErasureRow,
     ExampleRow,

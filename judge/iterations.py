@@ -16,9 +16,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from judge.audit import record
 from judge.database import Sessions, outlasting
 from judge.errors import Cancelled, Conflict, Fenced, NotFound
-from judge.pointer import read_pointer, record
+from judge.pointer import read_pointer
 from judge.profiles import IterationSettings, Profile
 from judge.tables import IterationRow, ModelVersion, StageRow
 

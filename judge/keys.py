@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
+from judge.audit import record
 from judge.errors import Fault, InvalidInput, NotFound
-from judge.pointer import record
 from judge.tables import ApiKey
 
 SCOPES = ("judge", "reward", "ingest", "review", "admin")

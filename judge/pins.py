@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from judge.audit import record
 from judge.errors import Conflict, NotFound
-from judge.pointer import record
 from judge.tables import Alias, ModelVersion, PinRow
 
 

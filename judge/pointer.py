@@ -7,8 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from judge.audit import record
 from judge.errors import Conflict, NotFound
-from judge.tables import Alias, AuditEntry, ModelVersion
+from judge.tables import Alias, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,3 @@ def move_champion(
     session.execute(insert(Alias).values(values).on_conflict_do_update(index_elements=["name"], set_=values))
     record(session, actor, act, {**details, "from": old, "to": version, "fence": fence})
     return Pointer(version, old, fence)
-
-
-def record(session: Session, actor: str, act: str, details: dict[str, Any]) -> None:
-    """Write an audit entry."""
-    session.add(AuditEntry(actor=actor, act=act, details=details))

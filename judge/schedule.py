@@ -20,8 +20,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge import campaigns, iterations
+from judge.audit import record
 from judge.errors import Fault, InvalidInput
-from judge.pointer import read_pointer, record
+from judge.pointer import read_pointer
 from judge.profiles import Profile, iteration_settings
 from judge.tables import InstructionRow, IterationRow, ScheduleRow
 

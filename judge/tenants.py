@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.pointer import record
+from judge.audit import record
 from judge.tables import InstructionRow, QuarantineRow, ReviewItemRow, TenantRow
 
 

@@ -14,11 +14,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge import iterations
+from judge.audit import record as audit
 from judge.draw import is_drawn
 from judge.errors import NotFound
 from judge.iterations import ON_TRIAL
 from judge.pointer import read_pointer
-from judge.pointer import record as audit
 from judge.profiles import IterationSettings
 from judge.statistics import Tally, wilson
 from judge.tables import IterationRow, TrialDecisionRow, TrialRow

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 
 from judge import anchors
+from judge.audit import record
 from judge.errors import Fault, InvalidInput
 from judge.keys import Principal
-from judge.pointer import record
 from judge.tables import AnchorRow
 from service.auth import allow
 from service.state import State, state

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Request
 from sqlalchemy import func, select
 
 from judge import protected, traces
+from judge.audit import record
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
 from judge.keys import Principal
-from judge.pointer import record
 from judge.tables import ProtectedRow
 from service.auth import allow
 from service.routes.anchors import Name

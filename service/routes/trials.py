@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from judge import iterations, trials
+from judge.audit import record
 from judge.errors import Conflict
 from judge.keys import Principal
-from judge.pointer import read_pointer, record
+from judge.pointer import read_pointer
 from judge.tables import IterationRow, TrialRow
 from service.auth import allow
 from service.routes.models import put_into_service
