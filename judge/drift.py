@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from judge.gate import share_of_alpha
+from judge.statistics import share_of_alpha
 
 ALPHA = 0.01
 BINS = 20

@@ -11,14 +11,13 @@ under attack (`judge.attack_suite`), obey no phrase of its training data (`judge
 than the seed model. These can only refuse, so they add nothing to the chance of a false promotion.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from judge import triggers
 from judge.probes import Probe, accepted_share, probe
-from judge.statistics import Difference, Outcome, Tally, compare, excess, holm, p_worse_than
+from judge.statistics import Difference, Outcome, Tally, compare, excess, holm, p_worse_than, share_of_alpha
 from judge.triggers import Effect
 
 GateDecision = Literal["promote", "refuse", "no_decision"]
@@ -131,11 +130,6 @@ def where_shorter_is_right(both: Paired) -> Paired:
     """The outcomes on the pairs whose better response is the shorter one."""
     champion, candidate = ([outcome for outcome in side if outcome.shorter_right] for side in both)
     return champion, candidate
-
-
-def share_of_alpha(alpha: float, round_number: int) -> float:
-    """What a round may spend; over all rounds it sums to alpha."""
-    return alpha * 6 / (math.pi**2 * round_number**2)
 
 
 def _against(found: GateResult, settings: GateSettings) -> list[str]:

@@ -1,5 +1,6 @@
 """Intervals and tests for a judge's outcomes on labeled pairs. From scipy and statsmodels."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -202,6 +203,11 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     if not p_values:
         return []
     return [bool(value) for value in multipletests(list(p_values), alpha=alpha, method="holm")[0]]
+
+
+def share_of_alpha(alpha: float, round_number: int) -> float:
+    """What a round may spend; over all rounds it sums to alpha."""
+    return alpha * 6 / (math.pi**2 * round_number**2)
 
 
 def calibration_error(
