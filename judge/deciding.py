@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from judge.answers import Usage
 from judge.comparison import Comparison
 from judge.judging import DEFAULT, SIDES, Judge, Options
 from judge.llm import OnText
@@ -12,17 +13,7 @@ from judge.openers import says_nothing
 from judge.scoring import NOT_FINITE, Calibration
 from judge.templates import pairwise_direct, pairwise_reasoning, pointwise
 from judge.verdict import Verdict
-from judge.voting import (
-    Decision,
-    Mode,
-    OrderResult,
-    Usage,
-    Vote,
-    majority,
-    pairs_needed,
-    share_for_a,
-    tally,
-)
+from judge.voting import Decision, Mode, OrderResult, Vote, majority, pairs_needed, share_for_a, tally
 
 
 async def decide(

@@ -5,13 +5,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from judge.answers import Usage
 from judge.benchmarks.items import Item, Judged
 from judge.deciding import decide
 from judge.errors import BackendRefused, InvalidInput
 from judge.judging import Judge, Options
 from judge.rating import rate
 from judge.scoring import NOT_FINITE, Strategy
-from judge.voting import Usage
 
 Mode = Literal["direct", "reasoning"]
 

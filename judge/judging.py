@@ -12,18 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from judge.answers import LabelRead, Usage
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
 from judge.guide import PLAIN, Guide, Scale
 from judge.llm import VLLM, Backends, OnText, Sampling
 from judge.prompts import Assembler, Prompt, load_encoder
-from judge.scoring import (
-    Calibration,
-    LabelRead,
-    Strategy,
-    pairwise_log_odds,
-    pointwise_log_odds,
-)
+from judge.scoring import Calibration, Strategy, pairwise_log_odds, pointwise_log_odds
 from judge.templates import (
     Template,
     pairwise_direct,
@@ -33,11 +28,7 @@ from judge.templates import (
 )
 from judge.verdict import Verdict, concluded, parse_verdict
 from judge.versions import Manifest, StrategyCalibration, VersionStore
-from judge.voting import (
-    Stopping,
-    Usage,
-    Vote,
-)
+from judge.voting import Stopping, Vote
 
 # Tokens kept free for the final field that `Judge.write` may append.
 _CLOSING = 24

@@ -14,10 +14,9 @@ from typing import Any
 
 import msgspec
 
+from judge.answers import LabelRead, Usage
 from judge.connection import Connection, Retryable, persistently
 from judge.errors import BackendError
-from judge.scoring import LabelRead
-from judge.voting import Usage
 
 _GENERATE = "/inference/v1/generate"
 

@@ -14,6 +14,7 @@ from itertools import combinations
 from math import isfinite
 from typing import Literal, TypeVar
 
+from judge.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.deciding import decide
 from judge.errors import Fault, InvalidInput, PromptTooLong
@@ -24,7 +25,7 @@ from judge.rewards import FARTHEST
 from judge.scoring import NOT_FINITE
 from judge.templates import pairwise_direct, pointwise
 from judge.verdict import Verdict
-from judge.voting import Decision, Mode, Usage
+from judge.voting import Decision, Mode
 
 Method = Literal["pointwise", "tournament"]
 Question = TypeVar("Question")

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.guide import TEN, Scale
 from judge.judging import DEFAULT, Judge, Options, Reads
@@ -14,7 +15,7 @@ from judge.rubrics import Criterion
 from judge.scoring import NOT_FINITE, expected_rating, share_of_yes
 from judge.templates import Template, pointwise, single_direct, single_reasoning, suggesting
 from judge.verdict import parse_rating
-from judge.voting import CriterionRating, Mode, Rating, Usage
+from judge.voting import CriterionRating, Mode, Rating
 
 
 def check(

@@ -14,6 +14,7 @@ from typing import Literal
 
 from scipy.special import expit
 
+from judge.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.errors import BackendRefused, Fault, InvalidInput, PromptTooLong
 from judge.guide import FIVE, Guide, Scale
@@ -22,7 +23,6 @@ from judge.openers import NO_ANSWER, says_nothing
 from judge.rubrics import Criterion
 from judge.scoring import NOT_FINITE, Strategy, expected_rating
 from judge.templates import Template, pairwise_direct, pointwise, single_direct
-from judge.voting import Usage
 
 Form = Literal["log_odds", "probability", "rating"]
 Against = Literal["reference", "group"]

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
+from judge.answers import LabelRead
 from judge.guide import Scale
 from judge.verdict import Verdict
 
@@ -21,18 +22,6 @@ NOT_FINITE = "the judge's probabilities are not finite"
 MOST_TIES = 0.25
 Strategy = Literal["pairwise", "pointwise"]
 STRATEGIES: tuple[Strategy, ...] = ("pairwise", "pointwise")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRead:
-    """Log-probabilities (nats) of a template's labels as the next token, in the template's order."""
-
-    logprobs: tuple[float, ...]
-
-    @property
-    def margin(self) -> float:
-        """Log-odds of the first label against the second."""
-        return self.logprobs[0] - self.logprobs[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import betainc
 
+from judge.answers import Usage
 from judge.comparison import Side
 from judge.verdict import Verdict
 
@@ -43,22 +44,6 @@ class OrderResult:
     first: Side
     verdict: Verdict
     probability_a: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a decision took: tokens, and second attempts at something that failed or was left unfinished."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    retries: int = 0
-
-    def __add__(self, more: "Usage") -> "Usage":
-        return Usage(
-            self.prompt_tokens + more.prompt_tokens,
-            self.completion_tokens + more.completion_tokens,
-            self.retries + more.retries,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.instructions import Gathered
 from judge.judging import Judge
 from judge.keys import Principal
-from judge.voting import Decision, Mode, Usage
+from judge.voting import Decision, Mode
 from service.schemas.base import UsageAnswer
 from service.state import State
 

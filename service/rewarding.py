@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 
 from judge import replays
+from judge.answers import Usage
 from judge.judging import DEFAULT, Judge, Options
 from judge.keys import Principal
 from judge.reward_health import sums_of
@@ -25,7 +26,6 @@ from judge.rewards import (
     template_of,
 )
 from judge.tables import DecisionRow
-from judge.voting import Usage
 from service.problems import Overloaded
 from service.state import State
 

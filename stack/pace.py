@@ -5,13 +5,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count, cycle, islice
 
+from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.effort import Pace
 from judge.judging import Judge, Options
 from judge.llm import Backends, Sampling
 from judge.processor import Dtype
 from judge.templates import pointwise
-from judge.voting import Usage
 
 _AT_ONCE, _TOKENS = 24, 16
 # The best one counts: in the first the engine is new to it, and the workers may still be loading.

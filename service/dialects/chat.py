@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput, NotFound
 from judge.guide import Scale
@@ -23,7 +24,7 @@ from judge.llm import Sampling
 from judge.templates import single_reasoning
 from judge.transcripts import clean
 from judge.verdict import parse_rating
-from judge.voting import Mode, Usage
+from judge.voting import Mode
 from service.answering import answered
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, guide_of
 from service.hangup import unless_gone

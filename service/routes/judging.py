@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.deciding import decide
 from judge.guide import Scale
@@ -25,7 +26,7 @@ from judge.templates import (
     single_reasoning,
     suggesting,
 )
-from judge.voting import Decision, Rating, Usage
+from judge.voting import Decision, Rating
 from service.answering import answered
 from service.auth import allow
 from service.guidance import Guidance, guidance, options

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judge.answers import LabelRead
 from judge.comparison import Instruction
 from judge.errors import InvalidInput
 from judge.guide import FIVE, PLAIN, Scale
@@ -20,7 +21,7 @@ from judge.rewards import (
     require_calibration,
 )
 from judge.rubrics import Criterion
-from judge.scoring import LabelRead, expected_rating
+from judge.scoring import expected_rating
 from judge.versions import Manifest, StrategyCalibration
 
 NUMBERS = st.floats(-50, 0, allow_nan=False)

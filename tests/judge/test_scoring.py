@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judge.answers import LabelRead
 from judge.scoring import (
     MOST_TIES,
     Calibration,
-    LabelRead,
     fit_temperature,
     pairwise_log_odds,
     pointwise_log_odds,
