@@ -14,8 +14,9 @@ from typing import Any
 
 from judge.judging import Judge
 from judge.llm import Backends
-from judge.processor import DtypeSetting, dtype_for
+from judge.processor import dtype_for
 from judge.profiles import IterationSettings
+from judge.settings import DtypeSetting
 from judge.templates import pairwise_reasoning, pointwise
 from judge.versions import VersionStore
 from stack.spawn import CODE

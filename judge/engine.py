@@ -20,8 +20,8 @@ from pathlib import Path
 import httpx
 
 from judge.errors import BackendError
-from judge.processor import DtypeSetting, dtype_for, keep_niceness, on_gpu, openmp
-from judge.settings import Settings
+from judge.processor import dtype_for, keep_niceness, on_gpu, openmp
+from judge.settings import DtypeSetting, Settings
 
 # The server needs neither the database nor keys.
 _DROPPED = {"VLLM_LOGGING_LEVEL", "JUDGESMITH_DATABASE_URL", "JUDGESMITH_KEY", "PGPASSWORD"}

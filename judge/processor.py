@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from judge.settings import DtypeSetting
+
 Dtype = Literal["bfloat16", "float16", "float32"]
-DtypeSetting = Literal["auto", "bfloat16", "float16", "float32"]
 # As the kernel names the units: of AVX-512, and of AMX.
 _UNITS = ("avx512_bf16", "amx_bf16")
 # The limits of oneDNN under which it leaves them alone.

@@ -11,7 +11,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from judge.processor import DtypeSetting
+DtypeSetting = Literal["auto", "bfloat16", "float16", "float32"]
 
 
 class Settings(BaseSettings):

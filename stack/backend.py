@@ -9,7 +9,7 @@ import httpx
 from judge import engine
 from judge.database import Sessions
 from judge.errors import BackendError
-from judge.processor import DtypeSetting
+from judge.settings import DtypeSetting
 from judge.versions import VersionStore
 from stack.champion import champion_folder, label_weights
 from stack.child import Launch, Program
