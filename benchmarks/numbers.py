@@ -74,7 +74,8 @@ def main() -> None:
 def engine(tree: Path, model: Path) -> Iterator[str]:
     """A server as that build starts it."""
     port = free_port()
-    command = [sys.executable, "-m", "judge.engine", "--model", str(model.resolve()), "--port", str(port)]
+    entry = "judge.serve" if tree == CODE else "judge.engine"  # as that build has it
+    command = [sys.executable, "-m", entry, "--model", str(model.resolve()), "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,

@@ -1,10 +1,9 @@
-"""Starting vLLM: `python -m judge.engine --version ID`, or `Engine` from another process.
+"""Starting vLLM for a model folder: `Engine` as a child of this process. `judge.serve` is the way for a container.
 
 The server listens on loopback or a private network only: its development routes, which the in-place
 reload needs, are open to whoever reaches it.
 """
 
-import argparse
 import contextlib
 import ctypes
 import importlib.util
@@ -21,7 +20,7 @@ import httpx
 
 from judge.errors import BackendError
 from judge.processor import dtype_for, keep_niceness, on_gpu, openmp
-from judge.settings import DtypeSetting, Settings
+from judge.settings import DtypeSetting
 
 # The server needs neither the database nor keys.
 _DROPPED = {"VLLM_LOGGING_LEVEL", "JUDGESMITH_DATABASE_URL", "JUDGESMITH_KEY", "PGPASSWORD"}
@@ -184,39 +183,3 @@ class Engine:
         # The engine core is a process of its own in the same group.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-
-
-def main() -> None:
-    """Replace this process by a vLLM server for a model version (container entry point)."""
-    settings = Settings()
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--version", help="model version; default: the champion")
-    parser.add_argument("--model", type=Path, help="a folder with a model that is no version: a generator")
-    parser.add_argument("--name", default="judge", help="the name that the chat route knows the model by")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    arguments = parser.parse_args()
-    line = command(
-        arguments.model or settings.models_dir / (arguments.version or _champion(settings)),
-        host=arguments.host,
-        port=arguments.port,
-        max_model_len=settings.max_model_len,
-        name=arguments.name,
-        dtype=settings.dtype,
-    )
-    os.execve(line[0], line, environment())
-
-
-def _champion(settings: Settings) -> str:
-    from judge.database import connect, sessions
-    from judge.pointer import read_pointer
-
-    with sessions(connect(settings.database_url))() as session:
-        pointer = read_pointer(session)
-    if pointer is None:
-        raise SystemExit("no champion yet: run `judgesmith migrate` and `judgesmith seed` first")
-    return pointer.champion
-
-
-if __name__ == "__main__":
-    main()
