@@ -13,15 +13,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from judge import instructions, reviews, tenants
+from judge import instructions, protected, tenants
 from judge.audit import record
 from judge.database import Sessions
 from judge.errors import Conflict
 from judge.iterations import ACTIVE
 from judge.tables import (
+    AnchorRow,
     ErasureRow,
     ExampleRow,
     InstructionRow,
@@ -130,8 +131,17 @@ def delete_files(sessions: Sessions, work_dir: Path) -> int:
     return len(iterations)
 
 
+def remove_review_items(session: Session, chosen: ColumnElement[bool]) -> int:
+    """Delete items of the review queue with what people said, their protection and the anchors made of them."""
+    ids = list(session.scalars(delete(ReviewItemRow).where(chosen).returning(ReviewItemRow.id)))
+    if ids:
+        protected.unprotect(session, protected.REVIEW_QUEUE, ids)
+        session.execute(delete(AnchorRow).where(AnchorRow.item.in_(ids)))
+    return len(ids)
+
+
 def _erase(session: Session, ids: list[int], apart: Any, reviewed: Any, actor: str, act: str) -> Forgotten:
-    if items := reviews.remove(session, reviewed):
+    if items := remove_review_items(session, reviewed):
         record(session, actor, f"{act} review items", {"items": items})
     used = _iterations(session, ids)
     pairs = select(PairRow.id).where(or_(PairRow.instruction_id.in_(ids), PairRow.lender_id.in_(ids)))

@@ -16,6 +16,8 @@ from judge.database import Lock
 from judge.fingerprints import user_text, word_grams
 from judge.tables import AnchorRow, ProtectedGramRow, ProtectedRow
 
+# The name under which the instructions of what people judge are protected.
+REVIEW_QUEUE = "review queue"
 _SHARE = 0.7
 # A short instruction may well be a phrase that any long item holds.
 _LEAST_GRAMS = 8

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge import anchors, protected, quarantine
 from judge.comparison import Comparison, Instruction
+from judge.forgetting import remove_review_items
 from judge.tables import (
-    AnchorRow,
     InstructionRow,
     ReviewItemRow,
     ReviewRow,
@@ -36,7 +36,6 @@ from judge.voting import Decision
 Answer = Literal["a", "b", "tie", "both_bad", "skip"]
 LIVE = "live"
 # Anchor sets have no space in their names and benchmarks neither, so this is nobody else's.
-PROTECTED = "review queue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def add(session: Session, tenant: str, offers: Sequence[Offer], wanted: int) -> 
         if item is None:
             continue
         added += 1
-        protected.protect(session, PROTECTED, item, instruction)
+        protected.protect(session, protected.REVIEW_QUEUE, item, instruction)
         pool = session.scalars(select(InstructionRow).where(InstructionRow.digest == instruction.digest))
         quarantine.move(session, pool.all(), "contaminated", f"people judge it: item {item}")
         for judged in offer.judged:
@@ -192,16 +191,7 @@ def keep_up(session: Session, days: int) -> None:
         _compare_versions(session, ReviewItemRow.id.in_(taken))
     old = func.now() - timedelta(days=days)
     used = exists().where(ReviewRow.item_id == ReviewItemRow.id)
-    remove(session, (ReviewItemRow.source == LIVE) & (ReviewItemRow.created_at < old) & ~used)
-
-
-def remove(session: Session, chosen: ColumnElement[bool]) -> int:
-    """Delete items with their reviews, their protection and the anchors that were made of them."""
-    ids = list(session.scalars(delete(ReviewItemRow).where(chosen).returning(ReviewItemRow.id)))
-    if ids:
-        protected.unprotect(session, PROTECTED, ids)
-        session.execute(delete(AnchorRow).where(AnchorRow.item.in_(ids)))
-    return len(ids)
+    remove_review_items(session, (ReviewItemRow.source == LIVE) & (ReviewItemRow.created_at < old) & ~used)
 
 
 def _columns(tenant: str, offer: Offer) -> dict[str, Any]:

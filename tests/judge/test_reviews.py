@@ -116,7 +116,7 @@ def test_forgetting_takes_items_reviews_protection_and_anchors_with_it(sessions)
 
     assert [row.response_a for row in rows(sessions, ReviewItemRow)] == ["yes 1"]
     assert [review.reviewer for review in rows(sessions, ReviewRow)] == ["ann"]
-    assert len(rows(sessions, ProtectedRow, ProtectedRow.name == reviews.PROTECTED)) == 1
+    assert len(rows(sessions, ProtectedRow, ProtectedRow.name == protected.REVIEW_QUEUE)) == 1
     assert [anchor.label for anchor in rows(sessions, AnchorRow)] == ["b"]
     assert [entry.details for entry in rows(sessions, AuditEntry)] == [{"items": 1}]
     with sessions() as session:
