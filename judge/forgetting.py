@@ -132,7 +132,7 @@ def delete_files(sessions: Sessions, work_dir: Path) -> int:
 
 
 def remove_review_items(session: Session, chosen: ColumnElement[bool]) -> int:
-    """Delete items of the review queue with what people said, their protection and the anchors made of them."""
+    """Delete items of the review queue with their reviews, protection and anchors."""
     ids = list(session.scalars(delete(ReviewItemRow).where(chosen).returning(ReviewItemRow.id)))
     if ids:
         protected.unprotect(session, protected.REVIEW_QUEUE, ids)
