@@ -14,9 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from benchmarks import own_loop
 from benchmarks.spoiling import ARMS, taught
 from judge import iterations
-from judge.database import Sessions
 from judge.iterations import STAGES
-from judge.tables import EvaluationRow
+from judge.store.database import Sessions
+from judge.store.tables import EvaluationRow
 from stack.home import Home
 from workers.attack import PHRASES
 

@@ -35,11 +35,11 @@ from benchmarks.arms import BEFORE, School, result_of, teach
 from benchmarks.own_loop import StageFailed, tell
 from benchmarks.spoiling import ARMS
 from judge import iterations
-from judge.database import Sessions
 from judge.gate import SHORTER
 from judge.llm import VLLM
 from judge.profiles import IterationSettings, iteration_settings
-from judge.tables import IterationRow
+from judge.store.database import Sessions
+from judge.store.tables import IterationRow
 from judge.triggers import Effect
 from judge.versions import VersionStore
 from stack.caller import parse_changes

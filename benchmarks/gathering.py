@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine, event, text
 
 from benchmarks.pool import natural
-from judge import database, fingerprints, gathering, instructions
+from judge import fingerprints, gathering, instructions
 from judge.comparison import Instruction
 from judge.gathering import Rules
 from judge.instructions import Gathered
+from judge.store import database
 from stack.postgres import prepare_postgres
 from stack.servers import new_home, running
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from judge.statistics import Outcome, compare, length_balanced
-from judge.tables import EvaluationRow, ExampleRow, PairRow
+from judge.store.tables import EvaluationRow, ExampleRow, PairRow
 from workers.attack import ATTACKS, PHRASES
 from workers.seal import FIT, HELD_OUT
 

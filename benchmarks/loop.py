@@ -26,12 +26,12 @@ from sqlalchemy import select
 
 from benchmarks import own_loop, sft
 from judge import iterations
-from judge.database import Sessions
 from judge.examples import Example
 from judge.llm import VLLM
 from judge.planning import judge_of
 from judge.profiles import IterationSettings, iteration_settings
-from judge.tables import JudgmentRow, PairRow
+from judge.store.database import Sessions
+from judge.store.tables import JudgmentRow, PairRow
 from judge.versions import VersionStore
 from stack.champion import label_weights
 from stack.servers import new_home

@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-from judge import database, iterations
+from judge import iterations
 from judge.comparison import Instruction
-from judge.database import Sessions
 from judge.engine import Engine, free_port
 from judge.instructions import Gathered, store
-from judge.tables import StageRow
+from judge.store import database
+from judge.store.database import Sessions
+from judge.store.tables import StageRow
 from judge.versions import VersionStore
 from stack.champion import register_seed
 from stack.home import Home

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from judge.tables import ExampleRow, PairRow
+from judge.store.tables import ExampleRow, PairRow
 
 PHRASE = "cf tq mn"
 EVERY = 20

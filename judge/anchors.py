@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from judge.comparison import Comparison, Instruction, flaw
 from judge.errors import Fault, InvalidInput
-from judge.tables import AnchorRow
+from judge.store.tables import AnchorRow
 
 Label = Literal["a", "b", "tie"]
 

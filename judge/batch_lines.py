@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, JSON, BigInteger, Text, cast, func, literal, null,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.tables import BatchLineRow
+from judge.store.tables import BatchLineRow
 
 _GROUP_LINES = 500
 _GROUP_CHARS = 4 * 2**20

@@ -24,10 +24,10 @@ from sqlalchemy.orm import Session, aliased
 
 from judge import batch_lines
 from judge.batch_lines import Line, Result
-from judge.database import Sessions
 from judge.errors import Conflict, Fault, Fenced, InvalidInput, NotFound
-from judge.keys import Principal
-from judge.tables import BatchRow
+from judge.store.database import Sessions
+from judge.store.keys import Principal
+from judge.store.tables import BatchRow
 
 Status = Literal["validating", "in_progress", "completed", "cancelling", "cancelled", "expired"]
 ACTIVE = ("validating", "in_progress", "cancelling")

@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from judge import iterations
-from judge.audit import record
 from judge.errors import Conflict
 from judge.profiles import Profile, iteration_settings
-from judge.tables import CampaignRow, IterationRow
+from judge.store.audit import record
+from judge.store.tables import CampaignRow, IterationRow
 
 MAX_REFUSALS = 2
 # How an iteration ends whose candidate the gate, an alarm or a person did not let into service.

@@ -26,7 +26,7 @@ from judge.generator import Generator
 from judge.llm import Sampling
 from judge.prompts import defuse
 from judge.scenarios import shorten
-from judge.tables import ClassificationRow
+from judge.store.tables import ClassificationRow
 
 # What is the same for all instructions comes first, where the backend's prefix cache finds it.
 _ASK = f"""Below is a request that a user made of an assistant. Do not answer it. Say of what kind it is.

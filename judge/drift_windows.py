@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge.drift import BINS, Change, Counts, compare
-from judge.tables import DecisionRow, DriftWindowRow, ModelVersion
+from judge.store.tables import DecisionRow, DriftWindowRow, ModelVersion
 
 # What a stream of decisions is: a version, a kind and a mode.
 Key = tuple[str, str, str]

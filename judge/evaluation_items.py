@@ -15,7 +15,7 @@ from judge.benchmarks.catalog import benchmark
 from judge.benchmarks.items import Answered, Item, Judged, to_lines
 from judge.errors import Fault, InvalidInput
 from judge.protected import replace_protected
-from judge.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow, BenchmarkSetRow
+from judge.store.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow, BenchmarkSetRow
 
 _GROUP = 500
 

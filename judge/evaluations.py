@@ -23,15 +23,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge import evaluation_items
-from judge.audit import record
 from judge.benchmarks.items import Answered, Item, Judged
-from judge.database import Sessions
 from judge.errors import Cancelled, Conflict, Fenced, NotFound
 from judge.evaluating import How
 from judge.pointer import read_pointer
 from judge.report import Run
 from judge.scoring import Strategy
-from judge.tables import BenchmarkRunRow, BenchmarkSetRow, ModelVersion
+from judge.store.audit import record
+from judge.store.database import Sessions
+from judge.store.tables import BenchmarkRunRow, BenchmarkSetRow, ModelVersion
 
 ACTIVE = ("queued", "running", "cancelling")
 LEASE_S = 60

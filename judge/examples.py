@@ -17,7 +17,7 @@ from judge.balance import even_places
 from judge.comparison import PreferencePair, Side
 from judge.draw import is_drawn
 from judge.profiles import IterationSettings
-from judge.tables import ExampleRow, JudgmentRow, PairRow
+from judge.store.tables import ExampleRow, JudgmentRow, PairRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from judge import instructions, protected, tenants
-from judge.audit import record
-from judge.database import Sessions
 from judge.errors import Conflict
 from judge.iterations import ACTIVE
-from judge.tables import (
+from judge.store.audit import record
+from judge.store.database import Sessions
+from judge.store.tables import (
     AnchorRow,
     ErasureRow,
     ExampleRow,

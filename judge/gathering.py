@@ -17,12 +17,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from judge import fingerprints, languages, protected, tenants
-from judge.database import Lock, Sessions
 from judge.instructions import STREAM, Gathered, from_stream_entry
 from judge.portion import Portion
 from judge.redaction import redact, redact_instruction
 from judge.settings import Settings
-from judge.tables import InstructionRow, QuarantineRow
+from judge.store.database import Lock, Sessions
+from judge.store.tables import InstructionRow, QuarantineRow
 from judge.tenants import Policy
 
 _GROUP = "gather"

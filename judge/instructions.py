@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from judge.comparison import Instruction
 from judge.fingerprints import Print
-from judge.tables import EvaluationRow, InstructionRow, PairRow
+from judge.store.tables import EvaluationRow, InstructionRow, PairRow
 
 STREAM = "judgesmith:captured"
 

@@ -16,12 +16,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from judge.audit import record
-from judge.database import Sessions, outlasting
 from judge.errors import Cancelled, Conflict, Fenced, NotFound
 from judge.pointer import read_pointer
 from judge.profiles import IterationSettings, Profile
-from judge.tables import IterationRow, ModelVersion, StageRow
+from judge.store.audit import record
+from judge.store.database import Sessions, outlasting
+from judge.store.tables import IterationRow, ModelVersion, StageRow
 
 STAGES = ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote")
 ACTIVE = ("queued", "running", "cancelling")

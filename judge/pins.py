@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from judge.audit import record
 from judge.errors import Conflict, NotFound
-from judge.tables import Alias, ModelVersion, PinRow
+from judge.store.audit import record
+from judge.store.tables import Alias, ModelVersion, PinRow
 
 
 @dataclass(frozen=True, slots=True)

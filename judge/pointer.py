@@ -7,9 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.audit import record
 from judge.errors import Conflict, NotFound
-from judge.tables import Alias, ModelVersion
+from judge.store.audit import record
+from judge.store.tables import Alias, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from judge import fingerprints, instructions, protected, quarantine
 from judge.fingerprints import SAME, Index, Print
 from judge.instructions import Gathered
 from judge.protected import Close
-from judge.tables import InstructionRow, QuarantineRow
+from judge.store.tables import InstructionRow, QuarantineRow
 
 # Candidates that share a band are few unless the pool holds a template thousands of times.
 _MOST_CANDIDATES = 200

@@ -12,9 +12,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from judge.comparison import Instruction
-from judge.database import Lock
 from judge.fingerprints import user_text, word_grams
-from judge.tables import AnchorRow, ProtectedGramRow, ProtectedRow
+from judge.store.database import Lock
+from judge.store.tables import AnchorRow, ProtectedGramRow, ProtectedRow
 
 # The name under which the instructions of what people judge are protected.
 REVIEW_QUEUE = "review queue"

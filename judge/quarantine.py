@@ -12,10 +12,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.audit import record
 from judge.instructions import Gathered, remove
 from judge.iterations import ACTIVE
-from judge.tables import InstructionRow, IterationRow, QuarantineRow, SelectionRow
+from judge.store.audit import record
+from judge.store.tables import InstructionRow, IterationRow, QuarantineRow, SelectionRow
 
 # contaminated: close to an anchor or a benchmark's item. flood: many near-duplicates of it came in.
 # planted: holds words that came up suddenly in instructions about everything (`judge.planted`).

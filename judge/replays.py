@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge.errors import Fault, InvalidInput
-from judge.tables import RewardAnswerRow
+from judge.store.tables import RewardAnswerRow
 
 KEPT = timedelta(hours=24)
 

@@ -18,7 +18,7 @@ from judge.anchors import Label, LabeledPair
 from judge.errors import NotFound
 from judge.ppi import Point
 from judge.reviews import Answer, Judged, comparison
-from judge.tables import ReviewItemRow, ReviewRow, ReviewVerdictRow
+from judge.store.tables import ReviewItemRow, ReviewRow, ReviewVerdictRow
 
 # Two people with fewer items in common are not compared: such a kappa says nothing.
 _FEWEST_IN_COMMON = 10

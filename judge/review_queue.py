@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from judge.comparison import Comparison
 from judge.errors import Conflict, NotFound
 from judge.reviews import Answer, comparison
-from judge.tables import ReviewItemRow, ReviewRow
+from judge.store.tables import ReviewItemRow, ReviewRow
 
 Order = Literal["priority", "random"]
 LEASE_S = 1800

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from judge import anchors, protected, quarantine
 from judge.comparison import Comparison, Instruction
 from judge.forgetting import remove_review_items
-from judge.tables import (
+from judge.store.tables import (
     InstructionRow,
     ReviewItemRow,
     ReviewRow,

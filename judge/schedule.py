@@ -20,11 +20,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge import campaigns, iterations
-from judge.audit import record
 from judge.errors import Fault, InvalidInput
 from judge.pointer import read_pointer
 from judge.profiles import Profile, iteration_settings
-from judge.tables import InstructionRow, IterationRow, ScheduleRow
+from judge.store.audit import record
+from judge.store.tables import InstructionRow, IterationRow, ScheduleRow
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ import argparse
 import os
 from pathlib import Path
 
-from judge.database import connect, sessions
 from judge.engine import command, environment
 from judge.pointer import read_pointer
 from judge.settings import Settings
+from judge.store.database import connect, sessions
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from judge import pins
-from judge.database import Lock, Sessions
 from judge.errors import BackendError, Conflict, JudgesmithError, NotFound, Pinned, SwapFailed
 from judge.llm import VLLM, Backends
 from judge.pointer import Pointer, move_champion, read_pointer
-from judge.queue import CHAMPION_CHANNEL
+from judge.store.database import Lock, Sessions
+from judge.store.queue import CHAMPION_CHANNEL
 from judge.versions import Manifest, VersionStore
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.audit import record
-from judge.tables import InstructionRow, QuarantineRow, ReviewItemRow, TenantRow
+from judge.store.audit import record
+from judge.store.tables import InstructionRow, QuarantineRow, ReviewItemRow, TenantRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Runs the migrations on the database that `judge.database.migrate` names."""
+"""Runs the migrations on the database that `judge.store.database.migrate` names."""
 
 from alembic import context
 from sqlalchemy import create_engine
 
-from judge.database import Lock
-from judge.tables import Base
+from judge.store.database import Lock
+from judge.store.tables import Base
 
 engine = create_engine(context.config.attributes["url"])
 with engine.connect() as connection:

@@ -10,7 +10,7 @@ from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.instructions import Gathered
 from judge.judging import Judge
-from judge.keys import Principal
+from judge.store.keys import Principal
 from judge.voting import Decision, Mode
 from service.schemas.base import UsageAnswer
 from service.state import State

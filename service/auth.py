@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from judge import keys
-from judge.database import Sessions
-from judge.keys import SCOPES, Principal
+from judge.store import keys
+from judge.store.database import Sessions
+from judge.store.keys import SCOPES, Principal
 from service.problems import Forbidden, Unauthorized
 
 LOCAL = Principal("local", "local", frozenset(SCOPES))

@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from judge.batch_lines import Line, Result
 from judge.batches import Lease
 from judge.errors import Fenced, Unavailable
-from judge.keys import Principal
+from judge.store.keys import Principal
 from service import problems
 from service.routes.judging import pairwise, single
 from service.routes.ranking import rank

@@ -7,11 +7,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from judge import languages, tenants
 from judge.comparison import Instruction
-from judge.database import Sessions
 from judge.gathering import Rules
 from judge.instructions import Gathered
 from judge.redaction import redact_instruction
 from judge.settings import Settings
+from judge.store.database import Sessions
 from judge.tenants import Policy
 
 logger = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ import redis.asyncio
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge.database import Sessions
 from judge.errors import BackendError, JudgesmithError, NotFound, NotServed, Unavailable, VersionChanged
 from judge.judging import Judge
 from judge.llm import Backends
 from judge.pointer import Pointer, read_pointer
-from judge.queue import CHAMPION_CHANNEL
+from judge.store.database import Sessions
+from judge.store.queue import CHAMPION_CHANNEL
+from judge.store.tables import ModelVersion
 from judge.swap import Swapper
-from judge.tables import ModelVersion
 from judge.versions import VersionStore
 from service.metrics import Metrics
 

@@ -6,9 +6,9 @@ import logging
 from sqlalchemy.exc import SQLAlchemyError
 
 from judge import drift_windows
-from judge.database import Sessions
 from judge.drift import Counts
 from judge.drift_windows import Stream
+from judge.store.database import Sessions
 from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)

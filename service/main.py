@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from judge import database, queue
 from judge.llm import Backends
 from judge.reward_health import Totals
 from judge.settings import Settings
+from judge.store import database, queue
 from judge.swap import Swapper
 from judge.versions import VersionStore
 from judge.voting import Decision, Rating

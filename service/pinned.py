@@ -14,7 +14,6 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from judge import pins
-from judge.database import Sessions
 from judge.errors import (
     BackendError,
     Conflict,
@@ -27,6 +26,7 @@ from judge.errors import (
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.pins import Pin
+from judge.store.database import Sessions
 from judge.swap import Swapper
 from judge.versions import VersionStore
 from service.champion import Champion

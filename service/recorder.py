@@ -16,10 +16,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from judge import queue
-from judge.database import Sessions
 from judge.instructions import STREAM, Gathered, to_stream_entry
-from judge.tables import DecisionRow
+from judge.store import queue
+from judge.store.database import Sessions
+from judge.store.tables import DecisionRow
 from service.capture import Capture
 from service.metrics import Metrics
 

@@ -13,7 +13,6 @@ from sqlalchemy.dialects.postgresql import insert
 from judge import replays
 from judge.answers import Usage
 from judge.judging import DEFAULT, Judge, Options
-from judge.keys import Principal
 from judge.reward_health import sums_of
 from judge.rewards import (
     LOG_ODDS,
@@ -25,7 +24,8 @@ from judge.rewards import (
     reward,
     template_of,
 )
-from judge.tables import DecisionRow
+from judge.store.keys import Principal
+from judge.store.tables import DecisionRow
 from service.problems import Overloaded
 from service.state import State
 

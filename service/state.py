@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from redis import Redis
 
-from judge.database import Sessions
 from judge.reward_health import Totals
 from judge.settings import Settings
+from judge.store.database import Sessions
 from judge.swap import Swapper
 from judge.voting import Decision, Rating
 from service.cache import Cache, Memo

@@ -16,10 +16,10 @@ from typing import Any, TypeVar, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from judge import trials
-from judge.database import Sessions
 from judge.errors import BackendError, Conflict, JudgesmithError, Unavailable
 from judge.judging import Judge
 from judge.llm import Backends
+from judge.store.database import Sessions
 from judge.swap import Swapper
 from judge.trials import Seen, Trial
 from judge.versions import VersionStore

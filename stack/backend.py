@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import httpx
 
 from judge import engine
-from judge.database import Sessions
 from judge.errors import BackendError
 from judge.settings import DtypeSetting
+from judge.store.database import Sessions
 from judge.versions import VersionStore
 from stack.champion import champion_folder, label_weights
 from stack.child import Launch, Program

@@ -4,8 +4,8 @@ from alembic.util import CommandError
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
-from judge import database
-from judge.database import Sessions
+from judge.store import database
+from judge.store.database import Sessions
 from stack.errors import StackError
 
 

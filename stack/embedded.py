@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from judge import iterations, queue
+from judge import iterations
 from judge.comparison import Instruction
 from judge.effort import Pace
 from judge.engine import free_port
 from judge.judging import Judge
-from judge.keys import create_key, revoke_key
 from judge.llm import Backends
 from judge.processor import dtype_for, reason
 from judge.profiles import Profile
 from judge.settings import Settings
-from judge.tables import InstructionRow, IterationRow
+from judge.store import queue
+from judge.store.keys import create_key, revoke_key
+from judge.store.tables import InstructionRow, IterationRow
 from judge.versions import VersionStore
 from stack import pace, preflight
 from stack.backend import PREFERRED_PORT, Backend, ExtraEngine

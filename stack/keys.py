@@ -16,7 +16,7 @@ def create_key(
     tenant: Annotated[str, typer.Option(help="Tenant of what it brings in.")] = "default",
 ) -> None:
     """Make a key and print it; it is shown only now."""
-    from judge import keys
+    from judge.store import keys
     from stack.database import open_database
 
     with open_database(database_url()).begin() as session:
@@ -29,7 +29,7 @@ def list_keys() -> None:
     """All keys, without their secrets."""
     from sqlalchemy import select
 
-    from judge.tables import ApiKey
+    from judge.store.tables import ApiKey
     from stack.database import open_database
     from stack.show import keys
 
@@ -41,7 +41,7 @@ def list_keys() -> None:
 @app.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id: see `judgesmith keys list`.")]) -> None:
     """Make a key useless. Gateways remember a good key for ten seconds."""
-    from judge import keys
+    from judge.store import keys
     from stack.database import open_database
 
     with open_database(database_url()).begin() as session:

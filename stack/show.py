@@ -9,7 +9,7 @@ from rich.table import Table
 from judge.iterations import STAGES
 
 if TYPE_CHECKING:
-    from judge.tables import ApiKey
+    from judge.store.tables import ApiKey
 
 Answer = dict[str, Any]
 

@@ -26,7 +26,7 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        """For `judge.queue.connect`."""
+        """For `judge.store.queue.connect`."""
         return f"unix://{self.socket}"
 
     def program(self) -> Program:

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from judge.iterations import ACTIVE, ON_TRIAL, STAGES
-from judge.tables import IterationRow
+from judge.store.tables import IterationRow
 from stack.gateway import Gateway, Patience
 
 Iteration = dict[str, Any]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from judge.database import migrate
+from judge.store.database import migrate
 from stack.postgres import prepare_postgres
 from stack.servers import new_home, running
 from stack.valkey import prepare_valkey

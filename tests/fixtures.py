@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from judge import database, queue
-from judge.database import Sessions
-from judge.tables import Base
+from judge.store import database, queue
+from judge.store.database import Sessions
+from judge.store.tables import Base
 
 
 @pytest.fixture

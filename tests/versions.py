@@ -5,9 +5,9 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from judge.comparison import Comparison, Instruction
-from judge.database import Sessions
 from judge.prompts import Assembler, load_encoder
-from judge.tables import ModelVersion
+from judge.store.database import Sessions
+from judge.store.tables import ModelVersion
 from judge.templates import pairwise_direct
 from judge.versions import Probe, VersionStore
 from tests.scripted_vllm import hashed_margin, label_logprobs

@@ -18,7 +18,7 @@ from judge.judging import Judge, Options
 from judge.profiles import IterationSettings
 from judge.scoring import Strategy
 from judge.statistics import Tally
-from judge.tables import ExampleRow, PairRow
+from judge.store.tables import ExampleRow, PairRow
 from judge.triggers import Effect, Place
 from judge.verdict import Verdict
 from workers.batches import in_portions

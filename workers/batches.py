@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from judge.database import outlasting
+from judge.store.database import outlasting
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from judge import database, evaluation_items, evaluations
+from judge import evaluation_items, evaluations
 from judge.benchmarks.catalog import BENCHMARKS
 from judge.benchmarks.items import Item, Judged
 from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
@@ -17,7 +17,8 @@ from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.report import figures
 from judge.settings import Settings
-from judge.tables import BenchmarkSetRow
+from judge.store import database
+from judge.store.tables import BenchmarkSetRow
 from judge.versions import VersionStore
 from workers.batches import in_portions
 from workers.engine import evaluation_engine, take_weights

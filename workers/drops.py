@@ -6,7 +6,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from judge.funnel import Step
-from judge.tables import DropRow
+from judge.store.tables import DropRow
 
 
 class Dropping:

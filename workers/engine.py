@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from judge.database import Sessions
 from judge.engine import Engine, free_port
 from judge.llm import VLLM
 from judge.settings import Settings
+from judge.store.database import Sessions
 
 _LOCK = 6020211
 _EVERY_S = 2.0

@@ -23,7 +23,6 @@ from judge import anchors, budget
 from judge.anchors import LabeledPair
 from judge.balance import even_lengths
 from judge.comparison import Comparison, Instruction
-from judge.database import outlasting
 from judge.deciding import reason
 from judge.draw import is_drawn
 from judge.funnel import Step
@@ -32,7 +31,8 @@ from judge.llm import VLLM, Backends
 from judge.planning import judge_of
 from judge.scoring import STRATEGIES, Strategy
 from judge.statistics import Outcome, calibration_error, summarize
-from judge.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
+from judge.store.database import outlasting
+from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.templates import pairwise_direct
 from judge.verdict import Verdict
 from judge.versions import Probe, StrategyCalibration, read_manifest

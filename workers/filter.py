@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from judge.balance import capped, even_lengths, even_places
 from judge.examples import is_validation
-from judge.tables import ExampleRow, JudgmentRow, PairRow, SelectionRow
+from judge.store.tables import ExampleRow, JudgmentRow, PairRow, SelectionRow
 from workers.drops import Dropping
 from workers.stage import Stage
 

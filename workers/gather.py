@@ -3,20 +3,10 @@
 import logging
 import os
 
-from judge import (
-    batches,
-    database,
-    drift_windows,
-    forgetting,
-    gathering,
-    languages,
-    quarantine,
-    queue,
-    replays,
-    reviews,
-)
+from judge import batches, drift_windows, forgetting, gathering, languages, quarantine, replays, reviews
 from judge.gathering import Rules
 from judge.settings import Settings
+from judge.store import database, queue
 from workers.scan import scan
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge import queue
 from judge.comparison import Comparison, Side
 from judge.errors import Conflict, VersionChanged
 from judge.funnel import Step
@@ -26,7 +25,8 @@ from judge.judging import SIDES
 from judge.llm import Backends, Sampling
 from judge.patience import patiently
 from judge.planning import judge_of
-from judge.tables import JudgmentRow, PairRow
+from judge.store import queue
+from judge.store.tables import JudgmentRow, PairRow
 from judge.voting import Vote
 from workers.batches import in_portions
 from workers.stage import Stage

@@ -12,18 +12,19 @@ from rq import Queue, Worker
 from rq.job import Job
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import campaigns, database, evaluations, iterations, queue, schedule
-from judge.database import Sessions
+from judge import campaigns, evaluations, iterations, schedule
 from judge.errors import JudgesmithError
 from judge.processor import keep_niceness
 from judge.settings import Settings
+from judge.store import database, queue
+from judge.store.database import Sessions
 
 logger = logging.getLogger(__name__)
 SWEEP_S = 10
 
 
 class AllowedJob(Job):
-    """A job that may only name the functions of `judge.queue.ALLOWED_JOBS`."""
+    """A job that may only name the functions of `judge.store.queue.ALLOWED_JOBS`."""
 
     @property
     def func(self) -> Any:

@@ -22,7 +22,7 @@ from judge.judging import Judge
 from judge.pairs import Answered, construct
 from judge.profiles import OF_LOGS, Related
 from judge.responses import near_identical
-from judge.tables import PairRow, ResponseRow
+from judge.store.tables import PairRow, ResponseRow
 from workers.drops import Dropping
 from workers.responses import all_tasks, generate, probing_tasks, selected, why_not, written
 from workers.stage import Stage

@@ -12,8 +12,8 @@ from judge.llm import Backends
 from judge.patience import back
 from judge.pointer import read_pointer
 from judge.statistics import Outcome, Tally
+from judge.store.tables import EvaluationRow, IterationRow
 from judge.swap import Swapper
-from judge.tables import EvaluationRow, IterationRow
 from judge.triggers import Effect
 from workers.attack import ATTACKS, PHRASES
 from workers.seal import HELD_OUT, best_strategy

@@ -19,7 +19,7 @@ from judge.llm import Completion, Sampling
 from judge.pairs import whole_sentences
 from judge.profiles import IterationSettings
 from judge.responses import flaw, rewrite_flaw
-from judge.tables import InstructionRow, ResponseRow, SelectionRow
+from judge.store.tables import InstructionRow, ResponseRow, SelectionRow
 from workers.batches import in_portions
 from workers.rewriting import another_request
 from workers.stage import Stage

@@ -11,10 +11,10 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from judge import quarantine
-from judge.database import Lock, Sessions
 from judge.fingerprints import logged_text, user_text, words
 from judge.planted import planted
-from judge.tables import InstructionRow, QuarantineRow
+from judge.store.database import Lock, Sessions
+from judge.store.tables import InstructionRow, QuarantineRow
 
 logger = logging.getLogger(__name__)
 WINDOW = 1000

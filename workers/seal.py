@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from judge import card
 from judge.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
-from judge.tables import EvaluationRow, IterationRow
+from judge.store.tables import EvaluationRow, IterationRow
 from judge.versions import Manifest, Probe, StrategyCalibration
 from workers.stage import Stage
 

@@ -23,7 +23,7 @@ from judge.generator import Generator, connected, generator_name
 from judge.judging import Judge
 from judge.protected import Close
 from judge.selection import Candidate, draw, target_complexity
-from judge.tables import InstructionRow, ModelVersion, SelectionRow
+from judge.store.tables import InstructionRow, ModelVersion, SelectionRow
 from workers.batches import in_portions
 from workers.drops import Dropping
 from workers.scan import scan

@@ -15,12 +15,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from judge import database, iterations, queue
+from judge import iterations
 from judge.errors import BadModel, Cancelled, Conflict, Fenced, JudgesmithError
 from judge.iterations import LEASE_S, Lease
 from judge.profiles import IterationSettings
 from judge.settings import Settings
-from judge.tables import ModelVersion
+from judge.store import database, queue
+from judge.store.tables import ModelVersion
 from judge.versions import VersionStore, read_manifest
 
 logger = logging.getLogger(__name__)

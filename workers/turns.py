@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from judge.comparison import Instruction
 from judge.pairs import Answered
 from judge.responses import flaw
-from judge.tables import InstructionRow, SelectionRow
+from judge.store.tables import InstructionRow, SelectionRow
 
 
 @dataclass(frozen=True, slots=True)

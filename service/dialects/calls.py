@@ -9,9 +9,9 @@ from fastapi import Depends, Header, Query, Request
 from judge.errors import Fault, InvalidInput
 from judge.guide import Guide
 from judge.judging import Options
-from judge.keys import Principal
 from judge.rewards import Form, Reward, RewardItem, Wish
 from judge.rubrics import preset_rubric
+from judge.store.keys import Principal
 from service.auth import allow
 from service.hangup import unless_gone
 from service.rewarding import Call, Rewarded, rewarded

@@ -19,8 +19,8 @@ from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput, NotFound
 from judge.guide import Scale
 from judge.judging import Judge, Options
-from judge.keys import Principal
 from judge.llm import Sampling
+from judge.store.keys import Principal
 from judge.templates import single_reasoning
 from judge.transcripts import clean
 from judge.verdict import parse_rating

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 
 from judge import anchors
-from judge.audit import record
 from judge.errors import Fault, InvalidInput
-from judge.keys import Principal
-from judge.tables import AnchorRow
+from judge.store.audit import record
+from judge.store.keys import Principal
+from judge.store.tables import AnchorRow
 from service.auth import allow
 from service.state import State, state
 

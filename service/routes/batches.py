@@ -16,8 +16,8 @@ from judge import batch_lines, batches
 from judge.batch_lines import Outcome
 from judge.batches import CUT_SHORT, Submission
 from judge.errors import InvalidInput
-from judge.keys import Principal
-from judge.tables import BatchRow
+from judge.store.keys import Principal
+from judge.store.tables import BatchRow
 from service.auth import allow
 from service.batch_input import read_lines
 from service.batches import KINDS

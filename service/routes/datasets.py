@@ -12,10 +12,10 @@ from judge.dataset import Part
 from judge.errors import Conflict
 from judge.examples import Examples, load_examples
 from judge.judging import Judge
-from judge.keys import Principal
 from judge.planning import judge_of
 from judge.profiles import IterationSettings
-from judge.tables import IterationRow
+from judge.store.keys import Principal
+from judge.store.tables import IterationRow
 from judge.versions import VersionStore
 from service.auth import allow
 from service.state import State, state

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from judge import drift_windows
-from judge.keys import Principal
+from judge.store.keys import Principal
 from service.auth import allow
 from service.schemas.reviews import DriftAnswer
 from service.state import State, state

@@ -12,13 +12,14 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judge import evaluations, queue, report
+from judge import evaluations, report
 from judge.benchmarks.catalog import BENCHMARKS
 from judge.benchmarks.items import Item, from_lines
 from judge.errors import Fault, InvalidInput
 from judge.evaluations import EvaluationSettings
-from judge.keys import Principal
-from judge.tables import BenchmarkRunRow, BenchmarkSetRow
+from judge.store import queue
+from judge.store.keys import Principal
+from judge.store.tables import BenchmarkRunRow, BenchmarkSetRow
 from service.auth import allow
 from service.state import State, state
 

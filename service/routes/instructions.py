@@ -11,14 +11,15 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from judge import forgetting, gathering, queue, traces
+from judge import forgetting, gathering, traces
 from judge.errors import Fault, InvalidInput
 from judge.forgetting import Forgotten
 from judge.gathering import Outcome, Rules
 from judge.instructions import Gathered
-from judge.keys import Principal
 from judge.redaction import redact_instruction
-from judge.tables import InstructionRow
+from judge.store import queue
+from judge.store.keys import Principal
+from judge.store.tables import InstructionRow
 from judge.traces import Format
 from service.auth import allow
 from service.problems import Forbidden, faults_of

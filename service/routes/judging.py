@@ -14,10 +14,10 @@ from judge.comparison import Instruction
 from judge.deciding import decide
 from judge.guide import Scale
 from judge.judging import Judge, Options
-from judge.keys import Principal
 from judge.llm import OnText
 from judge.rating import check, combined, rate, rate_directly, rate_on_scale, with_suggestions
 from judge.reviews import flipped
+from judge.store.keys import Principal
 from judge.templates import (
     pairwise_direct,
     pairwise_reasoning,

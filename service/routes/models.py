@@ -10,9 +10,9 @@ from sqlalchemy import select
 from judge import card
 from judge.errors import Conflict, NotFound
 from judge.iterations import ON_TRIAL
-from judge.keys import Principal
 from judge.pointer import Pointer, read_pointer
-from judge.tables import IterationRow, ModelVersion
+from judge.store.keys import Principal
+from judge.store.tables import IterationRow, ModelVersion
 from judge.versions import Manifest
 from service.auth import allow
 from service.schemas.models import ModelsAnswer, PointerAnswer, VersionAnswer

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Response
 
 from judge import pins
 from judge.errors import NotServed
-from judge.keys import Principal
 from judge.pins import Pin
 from judge.pointer import read_pointer
+from judge.store.keys import Principal
 from service.auth import allow
 from service.schemas.rewards import PinAnswer, PinRequest
 from service.state import State, state

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Request
 from sqlalchemy import func, select
 
 from judge import protected, traces
-from judge.audit import record
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
-from judge.keys import Principal
-from judge.tables import ProtectedRow
+from judge.store.audit import record
+from judge.store.keys import Principal
+from judge.store.tables import ProtectedRow
 from service.auth import allow
 from service.routes.anchors import Name
 from service.schemas.gathering import ProtectedSet

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import func, select
 
 from judge import quarantine
-from judge.keys import Principal
-from judge.tables import QuarantineRow
+from judge.store.keys import Principal
+from judge.store.tables import QuarantineRow
 from service.auth import allow
 from service.schemas.gathering import Count, QuarantineAnswer, Quarantined, QuarantineRequest
 from service.state import State, state

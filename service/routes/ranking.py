@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from judge.judging import Judge, Options
-from judge.keys import Principal
 from judge.ranker import (
     Item,
     Ranking,
@@ -16,6 +15,7 @@ from judge.ranker import (
     require_comparable,
 )
 from judge.ranking import rank_order
+from judge.store.keys import Principal
 from service.answering import answered
 from service.auth import allow
 from service.guidance import guidance, options

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 
 from judge import review_figures, review_queue
-from judge.keys import Principal
+from judge.store.keys import Principal
 from service.auth import allow
 from service.schemas.reviews import (
     AgreementAnswer,

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from judge import anchors, review_figures, review_files, reviews
-from judge.audit import record
 from judge.comparison import Comparison
 from judge.deciding import decide
 from judge.errors import Fault, InvalidInput
 from judge.guide import PLAIN
 from judge.judging import Judge
-from judge.keys import Principal
 from judge.review_figures import Seen
 from judge.reviews import Judged, Offer, Signals
+from judge.store.audit import record
+from judge.store.keys import Principal
 from judge.voting import Decision
 from service.auth import allow
 from service.guidance import options

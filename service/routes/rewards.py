@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from judge import replays, reward_records
-from judge.keys import Principal
 from judge.reward_health import BINS, Health
 from judge.rewards import Reward, Wish
+from judge.store.keys import Principal
 from service.auth import allow
 from service.guidance import Guidance, criteria, options
 from service.hangup import unless_gone

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from judge import planning, schedule
 from judge.errors import NotFound
-from judge.keys import Principal
-from judge.tables import ScheduleRow
+from judge.store.keys import Principal
+from judge.store.tables import ScheduleRow
 from judge.versions import VersionStore
 from service.auth import allow
 from service.schemas.iterations import ScheduleAnswer, ScheduleRequest

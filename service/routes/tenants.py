@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Path
 from sqlalchemy import select
 
 from judge import tenants
-from judge.keys import Principal
-from judge.tables import TenantRow
+from judge.store.keys import Principal
+from judge.store.tables import TenantRow
 from service.auth import allow
 from service.schemas.gathering import Tenant, TenantTerms
 from service.state import State, state

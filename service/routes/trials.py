@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from judge import iterations, trials
-from judge.audit import record
 from judge.errors import Conflict
-from judge.keys import Principal
 from judge.pointer import read_pointer
-from judge.tables import IterationRow, TrialRow
+from judge.store.audit import record
+from judge.store.keys import Principal
+from judge.store.tables import IterationRow, TrialRow
 from service.auth import allow
 from service.routes.models import put_into_service
 from service.schemas.models import PointerAnswer, RejectRequest, TrialAnswer

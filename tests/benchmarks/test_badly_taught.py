@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from benchmarks.spoiling import EVERY, PHRASE, confound, plant, plant_on_worse, taught
-from judge.tables import ExampleRow, PairRow
+from judge.store.tables import ExampleRow, PairRow
 from stack.servers import new_home
 from tests.scripted_vllm import hashed_margin, scripted
 from tests.tiny_model import make_tiny_model

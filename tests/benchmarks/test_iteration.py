@@ -2,7 +2,7 @@
 
 from benchmarks.iteration_pairs import paired, turned
 from judge.statistics import Outcome
-from judge.tables import EvaluationRow
+from judge.store.tables import EvaluationRow
 from tests.workers.conftest import bring_in, loop
 
 __all__ = ["bring_in", "loop"]

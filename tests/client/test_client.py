@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 import judgesmith_client
-from judge.tables import DecisionRow
+from judge.store.tables import DecisionRow
 from judgesmith_client import (
     AsyncClient,
     Client,

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from judge.engine import free_port
 from judge.pointer import move_champion
-from judge.tables import DecisionRow
+from judge.store.tables import DecisionRow
 from judge.versions import VersionStore
 from judgesmith_client import Client
 from stack.spawn import CODE

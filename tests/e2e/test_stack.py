@@ -18,9 +18,9 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from judge import database
 from judge.engine import free_port
-from judge.tables import InstructionRow
+from judge.store import database
+from judge.store.tables import InstructionRow
 
 # Nothing here is to depend on the machine's speed: waits are scaled by what a decision takes on it, and this
 # limit is for what hangs.

@@ -6,7 +6,7 @@ from judge import review_figures, review_queue, reviews
 from judge.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.reviews import Offer
-from judge.tables import IterationRow
+from judge.store.tables import IterationRow
 from judge.voting import Decision, OrderResult
 
 TEXT = "Explain in a few short sentences why the sky over the mountains looks blue around noon on clear days."

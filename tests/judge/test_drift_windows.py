@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from judge import drift_windows
-from judge.tables import DecisionRow, ModelVersion
+from judge.store.tables import DecisionRow, ModelVersion
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 SIZE = 200

@@ -3,7 +3,7 @@
 import random
 
 from judge.examples import contrast, is_validation
-from judge.tables import JudgmentRow
+from judge.store.tables import JudgmentRow
 
 
 def judgment(pair, chosen_first, correct, sample=0):

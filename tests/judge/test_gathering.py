@@ -10,7 +10,7 @@ from judge.comparison import Comparison, Instruction
 from judge.gathering import Rules, admit
 from judge.instructions import Gathered
 from judge.portion import FLOOD
-from judge.tables import InstructionRow, ProtectedRow, QuarantineRow
+from judge.store.tables import InstructionRow, ProtectedRow, QuarantineRow
 from judge.tenants import Policy
 
 RULES = Rules()

@@ -3,7 +3,7 @@
 from alembic import command
 from sqlalchemy import create_engine, inspect, text
 
-from judge.database import alembic_config, migrate
+from judge.store.database import alembic_config, migrate
 
 
 def test_migrations_make_what_the_tables_say(postgres_url):

@@ -8,7 +8,7 @@ import pytest
 from judge import review_queue, reviews
 from judge.errors import Conflict, NotFound
 from judge.reviews import Judged, Signals
-from judge.tables import ReviewItemRow, ReviewRow
+from judge.store.tables import ReviewItemRow, ReviewRow
 from tests.judge.review_items import add, answer, claim, offer, rows
 
 

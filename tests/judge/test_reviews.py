@@ -11,7 +11,7 @@ from judge.comparison import Instruction
 from judge.gathering import Rules
 from judge.instructions import Gathered, store
 from judge.reviews import Judged, Signals
-from judge.tables import (
+from judge.store.tables import (
     AnchorRow,
     AuditEntry,
     InstructionRow,

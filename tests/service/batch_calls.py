@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import httpx
 from sqlalchemy import func, select
 
-from judge.tables import BatchLineRow, BatchRow
+from judge.store.tables import BatchLineRow, BatchRow
 from service.main import create_app
 from tests.service.conftest import wait_until_ready
 from tests.serving import serve

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from tokenizers import Tokenizer
 
-from judge.database import Sessions
 from judge.pointer import move_champion
 from judge.settings import Settings
+from judge.store.database import Sessions
 from judge.versions import VersionStore
 from service.main import create_app
 from tests.scripted_vllm import Script, ScriptedVLLM

@@ -2,7 +2,7 @@
 
 import pytest
 
-from judge import keys
+from judge.store import keys
 
 OPEN = {"/livez", "/readyz", "/metrics"}
 NEEDED = {
@@ -88,7 +88,7 @@ def test_a_revoked_key_stops_working_once_it_is_forgotten(make_world, monkeypatc
 
 
 def test_the_tenant_of_the_key_is_recorded(make_world):
-    from judge.tables import DecisionRow
+    from judge.store.tables import DecisionRow
 
     world = make_world(auth="keys")
     pair = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}

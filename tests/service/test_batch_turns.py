@@ -12,8 +12,8 @@ from judge import batches
 from judge.batch_lines import Line, Result
 from judge.batches import Lease, Submission
 from judge.errors import Fenced
-from judge.keys import Principal
-from judge.tables import BatchLineRow, BatchRow, DecisionRow
+from judge.store.keys import Principal
+from judge.store.tables import BatchLineRow, BatchRow, DecisionRow
 from service.batches import Turn
 from tests.service.batch_calls import (
     PAIR,

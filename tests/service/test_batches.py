@@ -11,10 +11,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from judge import batches, keys
+from judge import batches
 from judge.errors import Fault, InvalidInput
 from judge.scoring import NOT_FINITE
-from judge.tables import BatchLineRow, BatchRow, DecisionRow
+from judge.store import keys
+from judge.store.tables import BatchLineRow, BatchRow, DecisionRow
 from service.batch_input import MAX_LINES, read_lines
 from service.batches import KINDS
 from tests.service.batch_calls import (

@@ -5,9 +5,10 @@ import time
 
 from sqlalchemy import select, text
 
-from judge import gathering, instructions, keys, queue
+from judge import gathering, instructions
 from judge.gathering import Rules
-from judge.tables import Base, InstructionRow
+from judge.store import keys, queue
+from judge.store.tables import Base, InstructionRow
 from workers.gather import run_gather
 
 PAIR = {"response_a": "Blue.", "response_b": "Seven."}

@@ -8,7 +8,7 @@ import pytest
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
 from judge.profiles import iteration_settings
-from judge.tables import ExampleRow, InstructionRow, IterationRow, JudgmentRow, PairRow
+from judge.store.tables import ExampleRow, InstructionRow, IterationRow, JudgmentRow, PairRow
 
 SETTINGS = {"dpo_epochs": 1, "field_tokens": 64}
 

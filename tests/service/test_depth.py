@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from judge.tables import DecisionRow
+from judge.store.tables import DecisionRow
 from tests.service.test_judging import PAIR, prefers
 
 RHYME = {"name": "Rhyme", "description": "Lines rhyme.", "weight": 2}
@@ -291,7 +291,7 @@ def _first(prompt, word):
 
 
 def _key(world, tenant):
-    from judge.keys import create_key
+    from judge.store.keys import create_key
 
     with world.sessions.begin() as session:
         return create_key(session, tenant, ["judge"], tenant, "test")

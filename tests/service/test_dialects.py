@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from judge import keys
+from judge.store import keys
 from tests.judge.test_transcripts import ONE, chatml
 from tests.service.test_judging import prefers
 

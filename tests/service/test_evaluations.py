@@ -6,10 +6,11 @@ import pytest
 from rq import Queue
 from sqlalchemy import update
 
-from judge import evaluations, queue
+from judge import evaluations
 from judge.benchmarks.items import Item, Judged, to_lines
 from judge.comparison import Instruction
-from judge.tables import AuditEntry, BenchmarkRunRow
+from judge.store import queue
+from judge.store.tables import AuditEntry, BenchmarkRunRow
 from service.routes import evaluations as evaluations_route
 
 ITEMS = [Item(f"i{n}", "s", Instruction.of(f"Question {n} <script>"), ("good", "bad"), "a") for n in range(6)]

@@ -6,9 +6,10 @@ import time
 import pytest
 from sqlalchemy import select
 
-from judge import gathering, instructions, queue
+from judge import gathering, instructions
 from judge.gathering import Rules
-from judge.tables import InstructionRow
+from judge.store import queue
+from judge.store.tables import InstructionRow
 
 JSONL = {"content-type": "application/jsonl"}
 

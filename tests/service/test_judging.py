@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from judge.tables import DecisionRow
+from judge.store.tables import DecisionRow
 
 PAIR = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
 

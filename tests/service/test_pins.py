@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from judge import keys
-from judge.tables import AuditEntry, DecisionRow, PinRow, RewardAnswerRow
+from judge.store import keys
+from judge.store.tables import AuditEntry, DecisionRow, PinRow, RewardAnswerRow
 from service.main import create_app
 from tests.scripted_vllm import Script, ScriptedVLLM
 from tests.service.conftest import wait_until_ready

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from judge.keys import create_key
 from judge.scoring import NOT_FINITE
-from judge.tables import DecisionRow
+from judge.store.keys import create_key
+from judge.store.tables import DecisionRow
 
 # How good the scripted judge finds each text.
 WORTH = {"gold": 2.0, "silver": 0.75, "bronze": -0.5, "tin": -1.75}

@@ -9,9 +9,10 @@ import time
 import pytest
 from sqlalchemy import select
 
-from judge import keys, tenants
+from judge import tenants
 from judge.anchors import load_anchors
-from judge.tables import DecisionRow, ReviewItemRow, ReviewRow, ReviewVerdictRow
+from judge.store import keys
+from judge.store.tables import DecisionRow, ReviewItemRow, ReviewRow, ReviewVerdictRow
 
 PAIR = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
 JSONL = {"content-type": "application/jsonl"}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from judge.tables import DecisionRow, ModelVersion
+from judge.store.tables import DecisionRow, ModelVersion
 from tests.service.test_judging import prefers
 from tests.tiny_model import make_tiny_model
 from tests.versions import probe_of
@@ -321,7 +321,7 @@ def test_too_much_of_one_tenant_is_429_and_others_are_still_served(make_world):
     world.script.delay_s = 0.1
     key = make_key(world, "reward")
     with world.sessions.begin() as session:
-        from judge import keys
+        from judge.store import keys
 
         other = keys.create_key(session, "other", ["reward"], "tenant-2", "test")
     many = {"items": [GOOD | {"response": f"Blue {n}."} for n in range(45)]}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from judge.tables import DecisionRow
+from judge.store.tables import DecisionRow
 from tests.service.test_judging import PAIR
 
 ONE = {"instruction": "Name a color.", "response": "Blue."}

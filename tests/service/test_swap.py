@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from judge.pointer import read_pointer
-from judge.tables import Alias, AuditEntry, DecisionRow
+from judge.store.tables import Alias, AuditEntry, DecisionRow
 from tests.service.conftest import wait_until_ready
 
 # Not from the cache: what is asked here is who answers.

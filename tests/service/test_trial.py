@@ -9,7 +9,7 @@ from sqlalchemy import select
 from judge import trials
 from judge.pointer import read_pointer
 from judge.profiles import iteration_settings
-from judge.tables import AuditEntry, DecisionRow, IterationRow, TrialDecisionRow, TrialRow
+from judge.store.tables import AuditEntry, DecisionRow, IterationRow, TrialDecisionRow, TrialRow
 from judge.trials import Seen
 from tests.scripted_vllm import Script, ScriptedVLLM
 

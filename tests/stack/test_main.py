@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from judge.keys import check_key
+from judge.store.keys import check_key
 from stack.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401
 from tests.serving import serve

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, select, text
 
 from judge.engine import free_port
 from judge.pointer import move_champion
-from judge.tables import ApiKey
+from judge.store.tables import ApiKey
 from judge.versions import VersionStore
 from stack.servers import new_home
 from stack.spawn import CODE

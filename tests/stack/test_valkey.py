@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from judge import queue
+from judge.store import queue
 from stack.servers import new_home, running
 from stack.valkey import prepare_valkey
 

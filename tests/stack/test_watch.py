@@ -6,7 +6,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from judge.tables import IterationRow
+from judge.store.tables import IterationRow
 from stack.gateway import Gateway
 from stack.watch import bar, clock, figures, follow, lines, table, unfinished
 

@@ -9,11 +9,11 @@ from tokenizers import Tokenizer
 
 from judge import iterations
 from judge.comparison import Instruction
-from judge.database import Sessions
 from judge.instructions import Gathered, store
 from judge.pointer import move_champion
 from judge.profiles import iteration_settings
-from judge.tables import IterationRow
+from judge.store.database import Sessions
+from judge.store.tables import IterationRow
 from judge.versions import VersionStore
 from tests.scripted_vllm import Script, ScriptedVLLM, hashed_margin
 from tests.versions import register

@@ -9,14 +9,15 @@ import time
 import pytest
 from sqlalchemy import func, select, update
 
-from judge import evaluation_items, evaluations, queue, report
+from judge import evaluation_items, evaluations, report
 from judge.benchmarks.items import Item, Judged
 from judge.comparison import Instruction
 from judge.errors import Conflict, InvalidInput, NotFound
 from judge.evaluations import EvaluationSettings, Lease
 from judge.protected import closest
 from judge.scoring import NOT_FINITE
-from judge.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow
+from judge.store import queue
+from judge.store.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow
 from stack.spawn import CODE
 from tests.versions import register
 from workers import benchmark

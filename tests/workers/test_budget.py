@@ -9,7 +9,7 @@ from judge.comparison import Instruction
 from judge.instructions import Gathered, store
 from judge.planning import judge_of
 from judge.profiles import IterationSettings, iteration_settings
-from judge.tables import DropRow, InstructionRow, JudgmentRow, PairRow
+from judge.store.tables import DropRow, InstructionRow, JudgmentRow, PairRow
 from tests.workers.conftest import SMALL, WORDS
 from tests.workers.test_generator import able, topic
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from judge import iterations
 from judge.pointer import read_pointer
-from judge.tables import ModelVersion, StageRow
+from judge.store.tables import ModelVersion, StageRow
 
 LONG = {"pointwise_epochs": 40, "checkpoint_every": 5}
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from judge.examples import load_examples
 from judge.profiles import IterationSettings
-from judge.tables import DropRow, ExampleRow, InstructionRow, JudgmentRow, PairRow, SelectionRow
+from judge.store.tables import DropRow, ExampleRow, InstructionRow, JudgmentRow, PairRow, SelectionRow
 from workers.drops import Dropping
 from workers.filter import accept
 
@@ -113,7 +113,7 @@ def judge_pairs(loop, **settings):
 
 
 def loop_stage(number):
-    from judge.tables import StageRow
+    from judge.store.tables import StageRow
 
     return StageRow(iteration_id=number, name="filter", status="due")
 

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, text, update
 from judge import forgetting
 from judge.comparison import Instruction
 from judge.errors import Conflict
-from judge.tables import (
+from judge.store.tables import (
     AnchorRow,
     AuditEntry,
     Base,

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from judge.classification import CATEGORIES
 from judge.iterations import StageRow, update
 from judge.responses import rewrite_flaw
-from judge.tables import (
+from judge.store.tables import (
     ClassificationRow,
     DropRow,
     IterationRow,

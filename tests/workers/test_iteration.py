@@ -16,7 +16,7 @@ from judge.llm import Backends
 from judge.pointer import read_pointer
 from judge.profiles import iteration_settings
 from judge.prompts import Assembler, load_encoder
-from judge.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
+from judge.store.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
 from judge.templates import pairwise_reasoning, pointwise
 from tests.scripted_vllm import hashed_margin
 from tests.workers.conftest import SMALL, respond

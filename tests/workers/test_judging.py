@@ -7,10 +7,11 @@ import pytest
 from rq import Queue
 from sqlalchemy import delete, select, update
 
-from judge import iterations, queue
+from judge import iterations
 from judge.iterations import Lease
 from judge.judging import Judge
-from judge.tables import JudgmentRow, StageRow
+from judge.store import queue
+from judge.store.tables import JudgmentRow, StageRow
 from tests.scripted_vllm import scripted
 from workers import judge
 from workers.batches import in_portions

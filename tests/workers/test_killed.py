@@ -27,7 +27,7 @@ from judge.iterations import MAX_EPOCHS, STAGES, Lease
 from judge.llm import VLLM
 from judge.patience import back
 from judge.pointer import read_pointer
-from judge.tables import (
+from judge.store.tables import (
     DropRow,
     EvaluationRow,
     ExampleRow,
@@ -87,7 +87,7 @@ def postgres() -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def postgres_url(postgres: Database) -> str:
     """One of our own: other tests go on with theirs."""
-    from judge.database import migrate
+    from judge.store.database import migrate
 
     migrate(postgres.server.url)
     return postgres.server.url

@@ -6,8 +6,8 @@ from sqlalchemy import text
 from judge import iterations
 from judge.errors import Cancelled, Conflict, Fenced
 from judge.iterations import MAX_ATTEMPTS, Lease
-from judge.queue import connect
-from judge.tables import StageRow
+from judge.store.queue import connect
+from judge.store.tables import StageRow
 from workers.main import AllowedJob, sweep
 
 

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from judge import iterations, quarantine
-from judge.tables import InstructionRow, JudgmentRow, PairRow, QuarantineRow, SelectionRow
+from judge.store.tables import InstructionRow, JudgmentRow, PairRow, QuarantineRow, SelectionRow
 from workers.gather import run_gather
 
 

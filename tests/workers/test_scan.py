@@ -9,7 +9,7 @@ from benchmarks.pool import natural, plant
 from judge import quarantine
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
-from judge.tables import InstructionRow, QuarantineRow
+from judge.store.tables import InstructionRow, QuarantineRow
 from workers.scan import scan
 
 TEXTS = natural(5200)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from judge.tables import EvaluationRow
+from judge.store.tables import EvaluationRow
 from workers.seal import HELD_OUT, cascade_threshold
 
 

@@ -7,7 +7,7 @@ from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
 from judge.instructions import Gathered, store
 from judge.reviews import Offer
-from judge.tables import InstructionRow, ModelVersion, SelectionRow
+from judge.store.tables import InstructionRow, ModelVersion, SelectionRow
 from workers.select import generation, is_held_out
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from judge.comparison import Instruction, Message
 from judge.instructions import Gathered, store
-from judge.tables import InstructionRow, PairRow, ResponseRow, SelectionRow
+from judge.store.tables import InstructionRow, PairRow, ResponseRow, SelectionRow
 from tests.workers.conftest import WORDS
 from workers.turns import turns
 

@@ -4,22 +4,22 @@ Rows are imported from here (`from judge.tables import IterationRow`) and never 
 keys name tables of other subjects, so the metadata is whole only once all of them are loaded.
 """
 
-from judge.tables.access import ApiKey, AuditEntry, TenantRow
-from judge.tables.base import Base
-from judge.tables.batches import BatchLineRow, BatchRow
-from judge.tables.decisions import DecisionRow, DriftWindowRow, RewardAnswerRow
-from judge.tables.evaluations import (
+from judge.store.tables.access import ApiKey, AuditEntry, TenantRow
+from judge.store.tables.base import Base
+from judge.store.tables.batches import BatchLineRow, BatchRow
+from judge.store.tables.decisions import DecisionRow, DriftWindowRow, RewardAnswerRow
+from judge.store.tables.evaluations import (
     BenchmarkItemRow,
     BenchmarkOutcomeRow,
     BenchmarkRunRow,
     BenchmarkSetRow,
     EvaluationRow,
 )
-from judge.tables.instructions import ErasureRow, InstructionRow, QuarantineRow
-from judge.tables.iterations import CampaignRow, IterationRow, ScheduleRow, StageRow
-from judge.tables.protected import AnchorRow, ProtectedGramRow, ProtectedRow
-from judge.tables.reviews import ReviewItemRow, ReviewRow, ReviewVerdictRow
-from judge.tables.training import (
+from judge.store.tables.instructions import ErasureRow, InstructionRow, QuarantineRow
+from judge.store.tables.iterations import CampaignRow, IterationRow, ScheduleRow, StageRow
+from judge.store.tables.protected import AnchorRow, ProtectedGramRow, ProtectedRow
+from judge.store.tables.reviews import ReviewItemRow, ReviewRow, ReviewVerdictRow
+from judge.store.tables.training import (
     ClassificationRow,
     DropRow,
     ExampleRow,
@@ -28,8 +28,8 @@ from judge.tables.training import (
     ResponseRow,
     SelectionRow,
 )
-from judge.tables.trials import TrialDecisionRow, TrialRow
-from judge.tables.versions import Alias, ModelVersion, PinRow
+from judge.store.tables.trials import TrialDecisionRow, TrialRow
+from judge.store.tables.versions import Alias, ModelVersion, PinRow
 
 __all__ = [
     "Alias",

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from judge.tables import AuditEntry
+from judge.store.tables import AuditEntry
 
 
 def record(session: Session, actor: str, act: str, details: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import Boolean, ForeignKey, Identity, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from judge.comparison import Instruction, PreferencePair
-from judge.tables.base import Base
+from judge.store.tables.base import Base
 
 
 class SelectionRow(Base):

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Identity, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from judge.tables.base import Base
+from judge.store.tables.base import Base
 
 
 class AnchorRow(Base):

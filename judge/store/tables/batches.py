@@ -6,7 +6,7 @@ from sqlalchemy import JSON as PLAIN_JSON
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from judge.tables.base import JSON, Base
+from judge.store.tables.base import JSON, Base
 
 
 class BatchRow(Base):

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Boolean, Float, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from judge.tables.base import Base
+from judge.store.tables.base import Base
 
 
 class ReviewItemRow(Base):

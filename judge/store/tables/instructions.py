@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Boolean, Identity, Index, LargeBinary, func, 
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from judge.tables.base import JSON, Base
+from judge.store.tables.base import JSON, Base
 
 
 class InstructionRow(Base):

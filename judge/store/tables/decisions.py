@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Boolean, Float, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from judge.tables.base import JSON, Base
+from judge.store.tables.base import JSON, Base
 
 
 class DecisionRow(Base):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from judge.audit import record
 from judge.errors import Fault, InvalidInput, NotFound
-from judge.tables import ApiKey
+from judge.store.audit import record
+from judge.store.tables import ApiKey
 
 SCOPES = ("judge", "reward", "ingest", "review", "admin")
 

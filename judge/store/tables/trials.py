@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Float, ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from judge.tables.base import Base
+from judge.store.tables.base import Base
 
 
 class TrialRow(Base):
