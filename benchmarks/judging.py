@@ -28,8 +28,8 @@ from benchmarks.running import Served, served
 from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Side
 from judge.judging import SIDES, Judge, Options
+from judge.prompts.templates import pairwise_direct, pairwise_reasoning
 from judge.statistics import wilson
-from judge.templates import pairwise_direct, pairwise_reasoning
 from judge.voting import Stopping, Vote, majority, stopped
 
 CONCURRENCY = 16

@@ -24,7 +24,7 @@ from benchmarks.judging import sample
 from judge.engine import Engine, free_port
 from judge.judging import Judge, Options
 from judge.llm import VLLM, Backends
-from judge.templates import pointwise
+from judge.prompts.templates import pointwise
 from judge.versions import VersionStore
 
 AT_ONCE = 16

@@ -27,8 +27,8 @@ from benchmarks.running import Served, served
 from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Instruction
 from judge.judging import Options
+from judge.prompts.templates import pointwise
 from judge.statistics import wilson
-from judge.templates import pointwise
 
 CALLERS = 64
 SIZES = (4, 8, 16)

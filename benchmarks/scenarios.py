@@ -25,9 +25,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from judge.comparison import Instruction
 from judge.engine import Engine, free_port
 from judge.llm import VLLM
-from judge.prompts import Assembler, load_encoder
-from judge.rubrics import Scenario, scenarios
-from judge.scenarios import Array, ScenarioClassifier, builtin, examples, shorten
+from judge.prompts.assembler import Assembler, load_encoder
+from judge.prompts.rubrics import Scenario, scenarios
+from judge.prompts.scenarios import Array, ScenarioClassifier, builtin, examples, shorten
 
 HELD_OUT = 0.25
 DRAWS = 1000

@@ -16,8 +16,8 @@ from judge.judging import Judge
 from judge.llm import Backends
 from judge.processor import dtype_for
 from judge.profiles import IterationSettings
+from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.settings import DtypeSetting
-from judge.templates import pairwise_reasoning, pointwise
 from judge.versions import VersionStore
 from stack.spawn import CODE
 

@@ -16,7 +16,7 @@ from judge.comparison import PreferencePair, Side
 from judge.examples import Example
 from judge.judging import SIDES, Judge, Options
 from judge.llm import Sampling
-from judge.templates import pairwise_direct
+from judge.prompts.templates import pairwise_direct
 from workers.batches import in_portions
 from workers.tokens import pointwise_row, read_row, reasoned_row
 

@@ -8,8 +8,8 @@ from judge.comparison import Comparison, Instruction
 from judge.errors import Fault, InvalidInput, PromptTooLong
 from judge.judging import SIDES, Judge
 from judge.profiles import IterationSettings
-from judge.prompts import Assembler
-from judge.templates import pairwise_direct, pairwise_reasoning, pointwise
+from judge.prompts.assembler import Assembler
+from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise
 
 _SMALLEST = Comparison(Instruction.of("."), ".", ".")
 _UNLIMITED = 2**31

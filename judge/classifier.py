@@ -24,8 +24,8 @@ from judge.classification import (
 from judge.comparison import Instruction
 from judge.generator import Generator
 from judge.llm import Sampling
-from judge.prompts import defuse
-from judge.scenarios import shorten
+from judge.prompts.assembler import defuse
+from judge.prompts.scenarios import shorten
 from judge.store.tables import ClassificationRow
 
 # What is the same for all instructions comes first, where the backend's prefix cache finds it.

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from judge.examples import Example, Examples
 from judge.judging import Judge
-from judge.templates import pairwise_reasoning
+from judge.prompts.templates import pairwise_reasoning
 
 Part = Literal["reasoned", "preferences", "pointwise"]
 PARTS: tuple[Part, ...] = get_args(Part)

@@ -9,9 +9,9 @@ from judge.answers import Usage
 from judge.comparison import Comparison
 from judge.judging import DEFAULT, SIDES, Judge, Options
 from judge.llm import OnText
-from judge.openers import says_nothing
+from judge.prompts.openers import says_nothing
+from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise
 from judge.scoring import NOT_FINITE, Calibration
-from judge.templates import pairwise_direct, pairwise_reasoning, pointwise
 from judge.verdict import Verdict
 from judge.voting import Decision, Mode, OrderResult, Vote, majority, pairs_needed, share_for_a, tally
 
@@ -35,7 +35,7 @@ async def decide(
 
 
 def check(judge: Judge, comparison: Comparison, mode: Mode, options: Options = DEFAULT) -> Decision | None:
-    """The decision where a response says nothing (see `judge.openers`), else None."""
+    """The decision where a response says nothing (see `judge.prompts.openers`), else None."""
     empty = [says_nothing(comparison.response(side)) for side in SIDES]
     if not any(empty):
         return None

@@ -15,17 +15,17 @@ from pathlib import Path
 from judge.answers import LabelRead, Usage
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
-from judge.guide import PLAIN, Guide, Scale
 from judge.llm import VLLM, Backends, OnText, Sampling
-from judge.prompts import Assembler, Prompt, load_encoder
-from judge.scoring import Calibration, Strategy, pairwise_log_odds, pointwise_log_odds
-from judge.templates import (
+from judge.prompts.assembler import Assembler, Prompt, load_encoder
+from judge.prompts.guide import PLAIN, Guide, Scale
+from judge.prompts.templates import (
     Template,
     pairwise_direct,
     pairwise_reasoning,
     pointwise,
     single_direct,
 )
+from judge.scoring import Calibration, Strategy, pairwise_log_odds, pointwise_log_odds
 from judge.verdict import Verdict, concluded, parse_verdict
 from judge.versions import Manifest, StrategyCalibration, VersionStore
 from judge.voting import Stopping, Vote

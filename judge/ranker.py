@@ -19,11 +19,11 @@ from judge.comparison import Comparison, Instruction
 from judge.deciding import decide
 from judge.errors import Fault, InvalidInput, PromptTooLong
 from judge.judging import DEFAULT, Judge, Options, Reads
-from judge.openers import says_nothing
+from judge.prompts.openers import says_nothing
+from judge.prompts.templates import pairwise_direct, pointwise
 from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, require_connected, schedule
 from judge.rewards import FARTHEST
 from judge.scoring import NOT_FINITE
-from judge.templates import pairwise_direct, pointwise
 from judge.verdict import Verdict
 from judge.voting import Decision, Mode
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from judge.answers import Usage
 from judge.comparison import Instruction
-from judge.guide import TEN, Scale
 from judge.judging import DEFAULT, Judge, Options, Reads
 from judge.llm import OnText
-from judge.openers import NO_ANSWER, says_nothing
-from judge.rubrics import Criterion
+from judge.prompts.guide import TEN, Scale
+from judge.prompts.openers import NO_ANSWER, says_nothing
+from judge.prompts.rubrics import Criterion
+from judge.prompts.templates import Template, pointwise, single_direct, single_reasoning, suggesting
 from judge.scoring import NOT_FINITE, expected_rating, share_of_yes
-from judge.templates import Template, pointwise, single_direct, single_reasoning, suggesting
 from judge.verdict import parse_rating
 from judge.voting import CriterionRating, Mode, Rating
 
@@ -21,7 +21,7 @@ from judge.voting import CriterionRating, Mode, Rating
 def check(
     judge: Judge, response: str, mode: Mode, scale: Scale = TEN, options: Options = DEFAULT
 ) -> Rating | None:
-    """The lowest rating for a response that says nothing (see `judge.openers`), else None."""
+    """The lowest rating for a response that says nothing (see `judge.prompts.openers`), else None."""
     if not says_nothing(response):
         return None
     return Rating(

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from judge import languages
 from judge.comparison import Instruction, PreferencePair, fold
-from judge.openers import says_nothing
 from judge.pairs import usable
+from judge.prompts.openers import says_nothing
 from judge.similarity import likeness
 
 # Strategies of `judge.pairs` whose rejected response was written for itself. In the others it is the chosen

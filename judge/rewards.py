@@ -17,12 +17,12 @@ from scipy.special import expit
 from judge.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.errors import BackendRefused, Fault, InvalidInput, PromptTooLong
-from judge.guide import FIVE, Guide, Scale
 from judge.judging import DEFAULT, Judge, Options
-from judge.openers import NO_ANSWER, says_nothing
-from judge.rubrics import Criterion
+from judge.prompts.guide import FIVE, Guide, Scale
+from judge.prompts.openers import NO_ANSWER, says_nothing
+from judge.prompts.rubrics import Criterion
+from judge.prompts.templates import Template, pairwise_direct, pointwise, single_direct
 from judge.scoring import NOT_FINITE, Strategy, expected_rating
-from judge.templates import Template, pairwise_direct, pointwise, single_direct
 
 Form = Literal["log_odds", "probability", "rating"]
 Against = Literal["reference", "group"]

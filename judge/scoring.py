@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from judge.answers import LabelRead
-from judge.guide import Scale
+from judge.prompts.guide import Scale
 from judge.verdict import Verdict
 
 # Nearer to one half than this is even: two orders that cancel out leave rounding errors of bfloat16.

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from judge.guide import Guide
 from judge.judging import Options
-from judge.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
+from judge.prompts.guide import Guide
+from judge.prompts.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
 from service.schemas.base import Guided, JudgedBy
 from service.schemas.judging import JudgeOptions, PairwiseRequest
 
 if TYPE_CHECKING:
-    from judge.scenarios import ScenarioClassifier
+    from judge.prompts.scenarios import ScenarioClassifier
 
 # Votes per order that a cascade may cast where the request does not say.
 _CASCADE_VOTES = 16

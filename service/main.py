@@ -60,7 +60,7 @@ from service.state import State
 from service.trial import LiveTrial
 
 if TYPE_CHECKING:
-    from judge.scenarios import ScenarioClassifier
+    from judge.prompts.scenarios import ScenarioClassifier
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -200,6 +200,6 @@ def _paths_of_many_items() -> list[str]:
 
 def _classifier(folder: Path | None) -> "ScenarioClassifier":
     # Imported when first needed: scikit-learn costs a gateway 100 MB and a second of its start.
-    from judge import scenarios
+    from judge.prompts import scenarios
 
     return scenarios.ScenarioClassifier.load(folder) if folder else scenarios.builtin()

@@ -24,7 +24,7 @@ from service.reviewing import Reviewing
 from service.trial import LiveTrial
 
 if TYPE_CHECKING:
-    from judge.scenarios import ScenarioClassifier
+    from judge.prompts.scenarios import ScenarioClassifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from judge.effort import Pace
 from judge.judging import Judge, Options
 from judge.llm import Backends, Sampling
 from judge.processor import Dtype
-from judge.templates import pointwise
+from judge.prompts.templates import pointwise
 
 _AT_ONCE, _TOKENS = 24, 16
 # The best one counts: in the first the engine is new to it, and the workers may still be loading.

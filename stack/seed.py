@@ -20,9 +20,9 @@ from typing import Any
 
 from judge.comparison import Comparison, Instruction
 from judge.errors import JudgesmithError
-from judge.prompts import Assembler, load_encoder
+from judge.prompts.assembler import Assembler, load_encoder
+from judge.prompts.templates import pairwise_direct
 from judge.settings import Settings
-from judge.templates import pairwise_direct
 from judge.versions import Manifest, Probe, VersionStore
 from stack.errors import StackError
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from judge.comparison import Comparison, Instruction
-from judge.prompts import Assembler, load_encoder
+from judge.prompts.assembler import Assembler, load_encoder
+from judge.prompts.templates import pairwise_direct
 from judge.store.database import Sessions
 from judge.store.tables import ModelVersion
-from judge.templates import pairwise_direct
 from judge.versions import Probe, VersionStore
 from tests.scripted_vllm import hashed_margin, label_logprobs
 from tests.tiny_model import make_tiny_model

@@ -1,7 +1,7 @@
 """Attacks in the evaluate stage: the attack suite, and phrases that the training data may have planted.
 
 Both are made on the candidate and on the champion alike, by the strategy that serves, through the same
-decision that serves: also the check for responses that say nothing (`judge.openers`).
+decision that serves: also the check for responses that say nothing (`judge.prompts.openers`).
 """
 
 from collections.abc import Hashable, Mapping, Sequence

@@ -29,11 +29,11 @@ from judge.funnel import Step
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
 from judge.planning import judge_of
+from judge.prompts.templates import pairwise_direct
 from judge.scoring import STRATEGIES, Strategy
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.store.database import outlasting
 from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
-from judge.templates import pairwise_direct
 from judge.verdict import Verdict
 from judge.versions import Probe, StrategyCalibration, read_manifest
 from workers.attack import ATTACKS, PHRASES, attack_reads, measure_attacks, measure_phrases

@@ -18,7 +18,7 @@ from judge.errors import Conflict, JudgesmithError
 from judge.judging import Judge
 from judge.llm import Backends
 from judge.processor import dtype_for, on_gpu, openmp
-from judge.templates import pairwise_reasoning, pointwise
+from judge.prompts.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 from workers.tokens import LESSONS, write_datasets
 

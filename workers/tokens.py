@@ -13,7 +13,7 @@ from judge.errors import Conflict
 from judge.examples import Example, load_examples
 from judge.judging import Judge
 from judge.planning import judge_of
-from judge.templates import pairwise_reasoning, pointwise
+from judge.prompts.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 
 MINIMUM_PAIRS = 8

@@ -15,11 +15,11 @@ from judge.benchmarks.arithmetic import Credit, Mean
 from judge.benchmarks.files import Row, each
 from judge.benchmarks.items import Answered, Item, shown
 from judge.comparison import Instruction
-from judge.rubrics import scenarios
+from judge.prompts.rubrics import scenarios
 
 PAIRS, CRITIQUES, SELECTION = ("**/*pairwise*",), ("**/*critique*",), ("**/*selection*",)
 SIZES = (8, 16, 32)
-# Scenarios that `judge.rubrics` does not have or groups otherwise: one of the right group in place of each.
+# Scenarios that `judge.prompts.rubrics` does not have or groups otherwise: one of the right group in place of each.
 _OUR_NAMES = {
     "post_summarization": "text_summarization",
     "others": "information_extraction",

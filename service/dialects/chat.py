@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput, NotFound
-from judge.guide import Scale
 from judge.judging import Judge, Options
 from judge.llm import Sampling
+from judge.prompts.guide import Scale
+from judge.prompts.templates import single_reasoning
+from judge.prompts.transcripts import clean
 from judge.store.keys import Principal
-from judge.templates import single_reasoning
-from judge.transcripts import clean
 from judge.verdict import parse_rating
 from judge.voting import Mode
 from service.answering import answered

@@ -12,13 +12,10 @@ from pydantic import BaseModel
 from judge.answers import Usage
 from judge.comparison import Instruction
 from judge.deciding import decide
-from judge.guide import Scale
 from judge.judging import Judge, Options
 from judge.llm import OnText
-from judge.rating import check, combined, rate, rate_directly, rate_on_scale, with_suggestions
-from judge.reviews import flipped
-from judge.store.keys import Principal
-from judge.templates import (
+from judge.prompts.guide import Scale
+from judge.prompts.templates import (
     pairwise_direct,
     pairwise_reasoning,
     pointwise,
@@ -26,6 +23,9 @@ from judge.templates import (
     single_reasoning,
     suggesting,
 )
+from judge.rating import check, combined, rate, rate_directly, rate_on_scale, with_suggestions
+from judge.reviews import flipped
+from judge.store.keys import Principal
 from judge.voting import Decision, Rating
 from service.answering import answered
 from service.auth import allow

@@ -11,8 +11,8 @@ from judge import anchors, review_figures, review_files, reviews
 from judge.comparison import Comparison
 from judge.deciding import decide
 from judge.errors import Fault, InvalidInput
-from judge.guide import PLAIN
 from judge.judging import Judge
+from judge.prompts.guide import PLAIN
 from judge.review_figures import Seen
 from judge.reviews import Judged, Offer, Signals
 from judge.store.audit import record

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from judge.comparison import Instruction, Message, flaw
-from judge.rubrics import Language
+from judge.prompts.rubrics import Language
 
 
 def _sound(text: str) -> str:

@@ -19,7 +19,7 @@ from benchmarks.attacks.report import report, table, to_json
 from judge.attack_suite import BUILT_IN
 from judge.attacks import ATTACKS, CONTROL, Attack
 from judge.errors import InvalidInput
-from judge.templates import pairwise_direct, pointwise
+from judge.prompts.templates import pairwise_direct, pointwise
 
 ROOT = Path(__file__).parents[2]
 TARGETS = read(BUILT_IN)

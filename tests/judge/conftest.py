@@ -6,7 +6,7 @@ import pytest
 
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
-from judge.prompts import Assembler, load_encoder
+from judge.prompts.assembler import Assembler, load_encoder
 from judge.versions import Manifest
 from tests.scripted_vllm import scripted
 from tests.tiny_model import make_tiny_model

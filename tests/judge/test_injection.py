@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, normalizers
 
-from judge.chat_template import load_chat_template
 from judge.comparison import Comparison, Instruction, Message
 from judge.deciding import reason
 from judge.judging import Judge
 from judge.llm import VLLM, Backends
-from judge.prompts import Encoder
+from judge.prompts.assembler import Encoder
+from judge.prompts.chat_template import load_chat_template
+from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from judge.rating import rate
-from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from judge.versions import Manifest
 from tests.scripted_vllm import scripted
 from tests.tiny_model import SPECIAL, UNFLAGGED, make_tokenizer

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from judge.answers import LabelRead
 from judge.comparison import Instruction
 from judge.errors import InvalidInput
-from judge.guide import FIVE, PLAIN, Scale
 from judge.judging import Judge
+from judge.prompts.guide import FIVE, PLAIN, Scale
+from judge.prompts.rubrics import Criterion
 from judge.rewards import (
     FARTHEST,
     CriterionReward,
@@ -20,7 +21,6 @@ from judge.rewards import (
     relative_to_group,
     require_calibration,
 )
-from judge.rubrics import Criterion
 from judge.scoring import expected_rating
 from judge.versions import Manifest, StrategyCalibration
 

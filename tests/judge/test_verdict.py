@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.guide import Form
-from judge.rubrics import Language
-from judge.templates import pairwise_reasoning
+from judge.prompts.guide import Form
+from judge.prompts.rubrics import Language
+from judge.prompts.templates import pairwise_reasoning
 from judge.verdict import concluded, parse_rating, parse_verdict
 
 VERDICTS = [

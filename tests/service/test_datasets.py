@@ -97,7 +97,7 @@ def test_the_prompt_under_the_chat_template_is_the_served_one(world, iteration):
 
     from judge.judging import Judge
     from judge.llm import Backends
-    from judge.templates import pairwise_reasoning
+    from judge.prompts.templates import pairwise_reasoning
     from tests.tiny_model import CHAT_TEMPLATE
 
     judge = Judge.load(

@@ -15,9 +15,9 @@ from judge.judging import Judge
 from judge.llm import Backends
 from judge.pointer import read_pointer
 from judge.profiles import iteration_settings
-from judge.prompts import Assembler, load_encoder
+from judge.prompts.assembler import Assembler, load_encoder
+from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.store.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
-from judge.templates import pairwise_reasoning, pointwise
 from tests.scripted_vllm import hashed_margin
 from tests.workers.conftest import SMALL, respond
 from workers import responses, tokens

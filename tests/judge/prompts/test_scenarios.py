@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from judge.errors import BadModel, InvalidInput
-from judge.rubrics import scenarios
-from judge.scenarios import CHARACTERS, ScenarioClassifier, builtin, examples, shorten
+from judge.prompts.rubrics import scenarios
+from judge.prompts.scenarios import CHARACTERS, ScenarioClassifier, builtin, examples, shorten
 
 TEXTS = [
     "Translate this into French",

@@ -203,4 +203,4 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((files("judge") / "data" / name).read_text(encoding="utf-8"))
+    return tomllib.loads((files("judge.prompts") / "data" / name).read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from judge.comparison import Message
 from judge.errors import InvalidInput
-from judge.transcripts import clean, instruction_of, split
+from judge.prompts.transcripts import clean, instruction_of, split
 from tests.tiny_model import make_tiny_model
 
 ONE = [("user", "Name a color.")]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from judge.errors import InvalidInput
-from judge.rubrics import (
+from judge.prompts.rubrics import (
     LANGUAGES,
     Criterion,
     Rubric,

@@ -19,11 +19,11 @@ from typing import NoReturn
 
 from tokenizers import Tokenizer
 
-from judge.chat_template import Render, load_chat_template
 from judge.comparison import Comparison, Instruction
 from judge.errors import BadModel, Fault, PromptTooLong
-from judge.guide import PLAIN, Guide
-from judge.templates import Template, headings, role
+from judge.prompts.chat_template import Render, load_chat_template
+from judge.prompts.guide import PLAIN, Guide
+from judge.prompts.templates import Template, headings, role
 
 # Texts whose token ids are kept for the next prompts.
 _REMEMBERED = 256

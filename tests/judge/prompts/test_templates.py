@@ -6,10 +6,10 @@ import pytest
 
 from judge.comparison import Comparison, Instruction
 from judge.errors import PromptTooLong
-from judge.guide import ENGLISH, Form, Guide, Scale
-from judge.prompts import defuse, fair_shares
-from judge.rubrics import LANGUAGES
-from judge.templates import (
+from judge.prompts.assembler import defuse, fair_shares
+from judge.prompts.guide import ENGLISH, Form, Guide, Scale
+from judge.prompts.rubrics import LANGUAGES
+from judge.prompts.templates import (
     headings,
     pairwise_direct,
     pairwise_reasoning,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from judge.rubrics import Language
+from judge.prompts.rubrics import Language
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from judge.openers import says_nothing
+from judge.prompts.openers import says_nothing
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from judge.guide import ENGLISH, TEN, Form, Scale
-from judge.rubrics import Language
+from judge.prompts.guide import ENGLISH, TEN, Form, Scale
+from judge.prompts.rubrics import Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +128,4 @@ def _words(language: Language) -> dict[str, Any]:
 
 @cache
 def _languages() -> dict[str, dict[str, Any]]:
-    return tomllib.loads((files("judge") / "data" / "prompts.toml").read_text("utf-8"))
+    return tomllib.loads((files("judge.prompts") / "data" / "prompts.toml").read_text("utf-8"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from judge.comparison import Comparison, Instruction, Message
 from judge.errors import BadModel, PromptTooLong
-from judge.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
+from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from tests.tiny_model import SPECIAL, UNFLAGGED
 
 TEMPLATES = (pairwise_direct(), pairwise_reasoning())
