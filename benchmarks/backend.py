@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from judge.engine import Engine, free_port
-from judge.llm import VLLM, Sampling
+from judge.backend.engine import Engine, free_port
+from judge.backend.vllm import VLLM, Sampling
 
 ROUNDS = 2
 

@@ -35,8 +35,8 @@ from benchmarks.arms import BEFORE, School, result_of, teach
 from benchmarks.own_loop import StageFailed, tell
 from benchmarks.spoiling import ARMS
 from judge import iterations
+from judge.backend.vllm import VLLM
 from judge.gate import SHORTER
-from judge.llm import VLLM
 from judge.profiles import IterationSettings, iteration_settings
 from judge.store.database import Sessions
 from judge.store.tables import IterationRow

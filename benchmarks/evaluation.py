@@ -20,14 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from judge.backend.engine import Engine, free_port
+from judge.backend.vllm import VLLM, Backends
 from judge.benchmarks.catalog import benchmark, load_items
 from judge.benchmarks.items import Answered, Item, Judged, to_lines
-from judge.engine import Engine, free_port
 from judge.errors import InvalidInput
 from judge.evaluating import How, answer
 from judge.evaluations import EvaluationSettings, sampled
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from judge.report import Run, build, page, table
 from judge.versions import VersionStore
 from workers.batches import in_portions

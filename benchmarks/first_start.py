@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from judge.engine import free_port
+from judge.backend.engine import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}

@@ -25,7 +25,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-from judge.engine import free_port
+from judge.backend.engine import free_port
 
 HERE = Path(__file__).resolve().parent
 FIRST, REST = {0}, set(range(1, os.cpu_count() or 2)) or {0}

@@ -26,8 +26,8 @@ from sqlalchemy import select
 
 from benchmarks import own_loop, sft
 from judge import iterations
+from judge.backend.vllm import VLLM
 from judge.examples import Example
-from judge.llm import VLLM
 from judge.planning import judge_of
 from judge.profiles import IterationSettings, iteration_settings
 from judge.store.database import Sessions

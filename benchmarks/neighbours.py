@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from judge.engine import Engine, free_port
-from judge.llm import VLLM, Sampling
+from judge.backend.engine import Engine, free_port
+from judge.backend.vllm import VLLM, Sampling
 from stack.spawn import die_with_parent
 
 AT_ONCE = 16

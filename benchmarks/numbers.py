@@ -25,10 +25,10 @@ import httpx
 from benchmarks import sft
 from benchmarks.neighbours import measure, prompt
 from benchmarks.older_cpu import VARIABLES
-from judge.engine import free_port
+from judge.backend.engine import free_port
+from judge.backend.processor import openmp
+from judge.backend.vllm import Backends
 from judge.judging import Judge
-from judge.llm import Backends
-from judge.processor import openmp
 from judge.profiles import iteration_settings
 from judge.versions import VersionStore
 from stack.spawn import CODE, die_with_parent
@@ -74,7 +74,7 @@ def main() -> None:
 def engine(tree: Path, model: Path) -> Iterator[str]:
     """A server as that build starts it."""
     port = free_port()
-    entry = "judge.serve" if tree == CODE else "judge.engine"  # as that build has it
+    entry = "judge.serve" if tree == CODE else "judge.backend.engine"  # as that build has it
     command = [sys.executable, "-m", entry, "--model", str(model.resolve()), "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

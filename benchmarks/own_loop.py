@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 from judge import iterations
+from judge.backend.engine import Engine, free_port
 from judge.comparison import Instruction
-from judge.engine import Engine, free_port
 from judge.instructions import Gathered, store
 from judge.store import database
 from judge.store.database import Sessions

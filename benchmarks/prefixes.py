@@ -21,9 +21,9 @@ import httpx
 from scipy.special import expit
 
 from benchmarks.judging import sample
-from judge.engine import Engine, free_port
+from judge.backend.engine import Engine, free_port
+from judge.backend.vllm import VLLM, Backends
 from judge.judging import Judge, Options
-from judge.llm import VLLM, Backends
 from judge.prompts.templates import pointwise
 from judge.versions import VersionStore
 

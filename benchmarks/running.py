@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import httpx
 
+from judge.backend.vllm import Backends
 from judge.judging import Judge
-from judge.llm import Backends
 from judge.versions import VersionStore
 from stack.home import Home
 

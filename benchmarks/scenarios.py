@@ -22,9 +22,9 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score
 
+from judge.backend.engine import Engine, free_port
+from judge.backend.vllm import VLLM
 from judge.comparison import Instruction
-from judge.engine import Engine, free_port
-from judge.llm import VLLM
 from judge.prompts.assembler import Assembler, load_encoder
 from judge.prompts.rubrics import Scenario, scenarios
 from judge.prompts.scenarios import Array, ScenarioClassifier, builtin, examples, shorten

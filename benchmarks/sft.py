@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from judge.backend.processor import dtype_for
+from judge.backend.vllm import Backends
 from judge.judging import Judge
-from judge.llm import Backends
-from judge.processor import dtype_for
 from judge.profiles import IterationSettings
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.settings import DtypeSetting

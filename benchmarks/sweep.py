@@ -42,11 +42,11 @@ from benchmarks.sweep_strategies import (
     written_lessons,
 )
 from judge.anchors import LabeledPair
+from judge.backend.engine import Engine, free_port
+from judge.backend.vllm import VLLM, Backends
 from judge.balance import even_lengths
 from judge.comparison import Instruction, PreferencePair, Side, other
-from judge.engine import Engine, free_port
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings, PairMix
 from judge.responses import near_identical

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, any_, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
+from judge.backend.vllm import Sampling
 from judge.classification import (
     CATEGORIES,
     EASIEST,
@@ -23,7 +24,6 @@ from judge.classification import (
 )
 from judge.comparison import Instruction
 from judge.generator import Generator
-from judge.llm import Sampling
 from judge.prompts.assembler import defuse
 from judge.prompts.scenarios import shorten
 from judge.store.tables import ClassificationRow

@@ -5,10 +5,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
+from judge.backend.vllm import OnText
 from judge.comparison import Comparison
 from judge.judging import DEFAULT, SIDES, Judge, Options
-from judge.llm import OnText
 from judge.prompts.openers import says_nothing
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise
 from judge.scoring import NOT_FINITE, Calibration

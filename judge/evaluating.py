@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
 from judge.benchmarks.items import Item, Judged
 from judge.deciding import decide
 from judge.errors import BackendRefused, InvalidInput

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from judge.backend.patience import patiently
+from judge.backend.vllm import Backends, Completion, Sampling
 from judge.comparison import Instruction
 from judge.errors import Conflict
 from judge.judging import Judge
-from judge.llm import Backends, Completion, Sampling
-from judge.patience import patiently
 from judge.settings import Settings
 from judge.versions import VersionStore
 

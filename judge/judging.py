@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from judge.answers import LabelRead, Usage
+from judge.backend.answers import LabelRead, Usage
+from judge.backend.vllm import VLLM, Backends, OnText, Sampling
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
-from judge.llm import VLLM, Backends, OnText, Sampling
 from judge.prompts.assembler import Assembler, Prompt, load_encoder
 from judge.prompts.guide import PLAIN, Guide, Scale
 from judge.prompts.templates import (

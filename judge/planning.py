@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from judge import budget, iterations
+from judge.backend.vllm import Backends
 from judge.judging import Judge
-from judge.llm import Backends
 from judge.profiles import IterationSettings, Profile, iteration_settings, profile_for
 from judge.versions import VersionStore, parameters
 

@@ -14,7 +14,7 @@ from itertools import combinations
 from math import isfinite
 from typing import Literal, TypeVar
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.deciding import decide
 from judge.errors import Fault, InvalidInput, PromptTooLong

@@ -5,10 +5,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
+from judge.backend.vllm import OnText
 from judge.comparison import Instruction
 from judge.judging import DEFAULT, Judge, Options, Reads
-from judge.llm import OnText
 from judge.prompts.guide import TEN, Scale
 from judge.prompts.openers import NO_ANSWER, says_nothing
 from judge.prompts.rubrics import Criterion

@@ -14,7 +14,7 @@ from typing import Literal
 
 from scipy.special import expit
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.errors import BackendRefused, Fault, InvalidInput, PromptTooLong
 from judge.judging import DEFAULT, Judge, Options

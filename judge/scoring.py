@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
-from judge.answers import LabelRead
+from judge.backend.answers import LabelRead
 from judge.prompts.guide import Scale
 from judge.verdict import Verdict
 

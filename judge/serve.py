@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from judge.engine import command, environment
+from judge.backend.engine import command, environment
 from judge.pointer import read_pointer
 from judge.settings import Settings
 from judge.store.database import connect, sessions

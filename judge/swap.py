@@ -19,8 +19,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from judge import pins
+from judge.backend.vllm import VLLM, Backends
 from judge.errors import BackendError, Conflict, JudgesmithError, NotFound, Pinned, SwapFailed
-from judge.llm import VLLM, Backends
 from judge.pointer import Pointer, move_champion, read_pointer
 from judge.store.database import Lock, Sessions
 from judge.store.queue import CHAMPION_CHANNEL

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import betainc
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
 from judge.comparison import Side
 from judge.verdict import Verdict
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
 from judge.comparison import Instruction
 from judge.instructions import Gathered
 from judge.judging import Judge

@@ -9,9 +9,9 @@ import redis.asyncio
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from judge.backend.vllm import Backends
 from judge.errors import BackendError, JudgesmithError, NotFound, NotServed, Unavailable, VersionChanged
 from judge.judging import Judge
-from judge.llm import Backends
 from judge.pointer import Pointer, read_pointer
 from judge.store.database import Sessions
 from judge.store.queue import CHAMPION_CHANNEL

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from judge.llm import Backends
+from judge.backend.vllm import Backends
 from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.store import database, queue

@@ -14,6 +14,7 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from judge import pins
+from judge.backend.vllm import VLLM, Backends
 from judge.errors import (
     BackendError,
     Conflict,
@@ -24,7 +25,6 @@ from judge.errors import (
     VersionChanged,
 )
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from judge.pins import Pin
 from judge.store.database import Sessions
 from judge.swap import Swapper

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 
 from judge import replays
-from judge.answers import Usage
+from judge.backend.answers import Usage
 from judge.judging import DEFAULT, Judge, Options
 from judge.reward_health import sums_of
 from judge.rewards import (

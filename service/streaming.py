@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from judge.llm import OnText
+from judge.backend.vllm import OnText
 from service.problems import problem_of
 
 

@@ -16,9 +16,9 @@ from typing import Any, TypeVar, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from judge import trials
+from judge.backend.vllm import Backends
 from judge.errors import BackendError, Conflict, JudgesmithError, Unavailable
 from judge.judging import Judge
-from judge.llm import Backends
 from judge.store.database import Sessions
 from judge.swap import Swapper
 from judge.trials import Seen, Trial

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from judge import engine
+from judge.backend import engine
 from judge.errors import BackendError
 from judge.settings import DtypeSetting
 from judge.store.database import Sessions

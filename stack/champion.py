@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.dialects.postgresql import insert
 
-from judge.llm import VLLM
+from judge.backend.vllm import VLLM
 from judge.pointer import move_champion, read_pointer
 from judge.settings import Settings
 from judge.store.database import Sessions

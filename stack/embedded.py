@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 
 from judge import iterations
+from judge.backend.engine import free_port
+from judge.backend.processor import dtype_for, reason
+from judge.backend.vllm import Backends
 from judge.comparison import Instruction
 from judge.effort import Pace
-from judge.engine import free_port
 from judge.judging import Judge
-from judge.llm import Backends
-from judge.processor import dtype_for, reason
 from judge.profiles import Profile
 from judge.settings import Settings
 from judge.store import queue

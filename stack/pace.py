@@ -5,12 +5,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count, cycle, islice
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
+from judge.backend.processor import Dtype
+from judge.backend.vllm import Backends, Sampling
 from judge.comparison import Instruction
 from judge.effort import Pace
 from judge.judging import Judge, Options
-from judge.llm import Backends, Sampling
-from judge.processor import Dtype
 from judge.prompts.templates import pointwise
 
 _AT_ONCE, _TOKENS = 24, 16

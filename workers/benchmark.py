@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from judge import evaluation_items, evaluations
+from judge.backend.vllm import VLLM, Backends
 from judge.benchmarks.catalog import BENCHMARKS
 from judge.benchmarks.items import Item, Judged
 from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
 from judge.evaluating import How, answer
 from judge.evaluations import Lease
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from judge.report import figures
 from judge.settings import Settings
 from judge.store import database

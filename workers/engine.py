@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from judge.engine import Engine, free_port
-from judge.llm import VLLM
+from judge.backend.engine import Engine, free_port
+from judge.backend.vllm import VLLM
 from judge.settings import Settings
 from judge.store.database import Sessions
 

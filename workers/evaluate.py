@@ -21,13 +21,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from judge import anchors, budget
 from judge.anchors import LabeledPair
+from judge.backend.vllm import VLLM, Backends
 from judge.balance import even_lengths
 from judge.comparison import Comparison, Instruction
 from judge.deciding import reason
 from judge.draw import is_drawn
 from judge.funnel import Step
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from judge.planning import judge_of
 from judge.prompts.templates import pairwise_direct
 from judge.scoring import STRATEGIES, Strategy

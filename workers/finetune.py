@@ -14,10 +14,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+from judge.backend.processor import dtype_for, on_gpu, openmp
+from judge.backend.vllm import Backends
 from judge.errors import Conflict, JudgesmithError
 from judge.judging import Judge
-from judge.llm import Backends
-from judge.processor import dtype_for, on_gpu, openmp
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 from workers.tokens import LESSONS, write_datasets

@@ -18,12 +18,12 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from judge.backend.patience import patiently
+from judge.backend.vllm import Backends, Sampling
 from judge.comparison import Comparison, Side
 from judge.errors import Conflict, VersionChanged
 from judge.funnel import Step
 from judge.judging import SIDES
-from judge.llm import Backends, Sampling
-from judge.patience import patiently
 from judge.planning import judge_of
 from judge.store import queue
 from judge.store.tables import JudgmentRow, PairRow

@@ -13,8 +13,8 @@ from rq.job import Job
 from sqlalchemy.exc import SQLAlchemyError
 
 from judge import campaigns, evaluations, iterations, schedule
+from judge.backend.processor import keep_niceness
 from judge.errors import JudgesmithError
-from judge.processor import keep_niceness
 from judge.settings import Settings
 from judge.store import database, queue
 from judge.store.database import Sessions

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import func, select
 
 from judge import gate, iterations, trials
+from judge.backend.patience import back
+from judge.backend.vllm import Backends
 from judge.errors import Conflict, Pinned
 from judge.gate import Effects, Evidence, GateResult, GateSettings, Paired, Tallies
-from judge.llm import Backends
-from judge.patience import back
 from judge.pointer import read_pointer
 from judge.statistics import Outcome, Tally
 from judge.store.tables import EvaluationRow, IterationRow

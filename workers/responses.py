@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from judge.backend.vllm import Completion, Sampling
 from judge.comparison import Instruction
 from judge.generator import Generator, connected
-from judge.llm import Completion, Sampling
 from judge.pairs import whole_sentences
 from judge.profiles import IterationSettings
 from judge.responses import flaw, rewrite_flaw

@@ -128,7 +128,9 @@ def builtin() -> ScenarioClassifier:
 
 def examples() -> tuple[list[str], list[str]]:
     """Judgesmith's own example instructions and the scenarios' descriptions, with their labels."""
-    data = tomllib.loads((files("judge.prompts") / "data" / "scenario_examples.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads(
+        (files("judge.prompts") / "data" / "scenario_examples.toml").read_text(encoding="utf-8")
+    )
     pairs = [(text, name) for name, texts in data.items() for text in texts]
     pairs += [(entry.description, entry.name) for entry in scenarios().values() if entry.name != DEFAULT]
     return [text for text, _ in pairs], [label for _, label in pairs]

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
+from judge.backend.vllm import Sampling
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput, NotFound
 from judge.judging import Judge, Options
-from judge.llm import Sampling
 from judge.prompts.guide import Scale
 from judge.prompts.templates import single_reasoning
 from judge.prompts.transcripts import clean

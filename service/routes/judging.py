@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
+from judge.backend.vllm import OnText
 from judge.comparison import Instruction
 from judge.deciding import decide
 from judge.judging import Judge, Options
-from judge.llm import OnText
 from judge.prompts.guide import Scale
 from judge.prompts.templates import (
     pairwise_direct,

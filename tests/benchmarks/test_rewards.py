@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks import rewards
 from benchmarks.running import ByHand, Served
+from judge.backend.vllm import Backends
 from judge.judging import Judge
-from judge.llm import Backends
 from tests.service.test_judging import prefers
 
 

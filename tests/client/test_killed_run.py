@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 from tokenizers import Tokenizer
 
-from judge.engine import free_port
+from judge.backend.engine import free_port
 from judge.pointer import move_champion
 from judge.store.tables import DecisionRow
 from judge.versions import VersionStore

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from judge import engine
+from judge.backend import engine
 from judge.settings import Settings
 
 Services = dict[str, dict[str, Any]]

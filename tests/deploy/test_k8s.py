@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from judge import engine
+from judge.backend import engine
 from judge.settings import Settings
 from service.__main__ import GRACE_S
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from judge.engine import free_port
+from judge.backend.engine import free_port
 from judge.store import database
 from judge.store.tables import InstructionRow
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from judge.backend.vllm import VLLM, Backends
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from judge.prompts.assembler import Assembler, load_encoder
 from judge.versions import Manifest
 from tests.scripted_vllm import scripted

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from judge import review_figures, review_queue, reviews
-from judge.answers import Usage
+from judge.backend.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.reviews import Offer
 from judge.store.tables import IterationRow

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, normalizers
 
+from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Comparison, Instruction, Message
 from judge.deciding import reason
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from judge.prompts.assembler import Encoder
 from judge.prompts.chat_template import load_chat_template
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning

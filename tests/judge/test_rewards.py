@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.answers import LabelRead
+from judge.backend.answers import LabelRead
 from judge.comparison import Instruction
 from judge.errors import InvalidInput
 from judge.judging import Judge

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.answers import LabelRead
+from judge.backend.answers import LabelRead
 from judge.scoring import (
     MOST_TIES,
     Calibration,

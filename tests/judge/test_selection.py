@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.answers import Usage
+from judge.backend.answers import Usage
+from judge.backend.vllm import Completion
 from judge.classification import CATEGORIES, LENGTHS, Classification, complexity_range, parse
 from judge.classifier import PROMPT_HASH, classify
 from judge.comparison import Instruction
 from judge.errors import InvalidInput
-from judge.llm import Completion
 from judge.profiles import PRESETS, iteration_settings
 from judge.selection import Candidate, Quotas, draw, target_complexity
 

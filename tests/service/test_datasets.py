@@ -95,8 +95,8 @@ def test_rows_are_conversations_that_name_their_instruction(world, iteration):
 def test_the_prompt_under_the_chat_template_is_the_served_one(world, iteration):
     from jinja2 import Template
 
+    from judge.backend.vllm import Backends
     from judge.judging import Judge
-    from judge.llm import Backends
     from judge.prompts.templates import pairwise_reasoning
     from tests.tiny_model import CHAT_TEMPLATE
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from judge import iterations
-from judge.engine import free_port
+from judge.backend.engine import free_port
 from judge.iterations import Lease
 from service.events import LAST
 from stack.spawn import CODE

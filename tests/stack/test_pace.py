@@ -1,8 +1,8 @@
 """How fast a machine is, by what a scripted engine takes."""
 
+from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Instruction
 from judge.judging import Judge
-from judge.llm import VLLM, Backends
 from stack import pace
 from tests.scripted_vllm import scripted
 from tests.tiny_model import make_tiny_model

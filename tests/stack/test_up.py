@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, select, text
 
-from judge.engine import free_port
+from judge.backend.engine import free_port
 from judge.pointer import move_champion
 from judge.store.tables import ApiKey
 from judge.versions import VersionStore

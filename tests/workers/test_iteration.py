@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from judge import iterations
+from judge.backend.vllm import Backends
 from judge.comparison import Instruction
 from judge.examples import Example, load_examples
 from judge.judging import Judge
-from judge.llm import Backends
 from judge.pointer import read_pointer
 from judge.profiles import iteration_settings
 from judge.prompts.assembler import Assembler, load_encoder

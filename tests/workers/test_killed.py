@@ -22,10 +22,10 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import aliased
 
 from judge import iterations
-from judge.engine import free_port
+from judge.backend.engine import free_port
+from judge.backend.patience import back
+from judge.backend.vllm import VLLM
 from judge.iterations import MAX_EPOCHS, STAGES, Lease
-from judge.llm import VLLM
-from judge.patience import back
 from judge.pointer import read_pointer
 from judge.store.tables import (
     DropRow,

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from transformers import TrainerControl, TrainerState
 
+from judge.backend.processor import dtype_for
+from judge.backend.vllm import Backends
 from judge.comparison import Instruction, PreferencePair
 from judge.examples import Example
 from judge.judging import Judge
-from judge.llm import Backends
-from judge.processor import dtype_for
 from judge.profiles import iteration_settings
 from judge.versions import VersionStore
 from stack.spawn import CODE

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from judge.processor import keep_niceness
+from judge.backend.processor import keep_niceness
 from workers.train import pointwise, preferences, reasoned
 from workers.train.config import LESSONS, TrainConfig
 from workers.train.lesson import Lesson, planned, taught

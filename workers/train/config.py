@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from judge.processor import Dtype
+from judge.backend.processor import Dtype
 from judge.profiles import IterationSettings
 
 Row = dict[str, list[int]]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import httpx
 
+from judge.backend.processor import dtype_for, keep_niceness, on_gpu, openmp
 from judge.errors import BackendError
-from judge.processor import dtype_for, keep_niceness, on_gpu, openmp
 from judge.settings import DtypeSetting
 
 # The server needs neither the database nor keys.

@@ -1,6 +1,6 @@
 """The connection to one server: JSON in and out, another attempt where one may help, failures told as ours.
 
-What vLLM's routes take and give is `judge.llm`.
+What vLLM's routes take and give is `judge.backend.vllm`.
 """
 
 import logging

@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from judge.backend.vllm import VLLM
 from judge.errors import BackendError, Conflict
-from judge.llm import VLLM
 
 Result = TypeVar("Result")
 # The largest models take so long to load.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from judge import engine
-from judge.processor import bfloat16_unit, dtype_for, on_gpu, openmp, reason
+from judge.backend import engine
+from judge.backend.processor import bfloat16_unit, dtype_for, on_gpu, openmp, reason
 
 PLAIN = "fpu sse2 avx avx2 fma"
 FLAGS = {

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from judge.answers import LabelRead, Usage
-from judge.connection import Connection, Retryable, persistently
+from judge.backend.answers import LabelRead, Usage
+from judge.backend.connection import Connection, Retryable, persistently
 from judge.errors import BackendError
 
 _GENERATE = "/inference/v1/generate"

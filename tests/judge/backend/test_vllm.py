@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from judge.backend.vllm import VLLM, Sampling
 from judge.errors import BackendError
-from judge.llm import VLLM, Sampling
 
 WORDS = "Blue is a color and seven is none."
 
