@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from judge.batch_lines import Line
+from judge.batches.line_store import Line
 from judge.errors import Fault, InvalidInput
 from service.problems import faults_of
 from service.schemas.batches import BatchLine

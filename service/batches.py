@@ -1,6 +1,6 @@
 """Judging the lines of batches in the background of a gateway, beside what is asked live.
 
-Every gateway looks for batches that nobody works on and takes a few by a lease (`judge.batches`). A line
+Every gateway looks for batches that nobody works on and takes a few by a lease (`judge.batches.ledger`). A line
 goes through the very coroutine of its synchronous route. A gateway that is stopped gives its batches back;
 one that is killed lets the leases run out; the next one goes on with the lines that have no result.
 """
@@ -22,8 +22,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from judge.batch_lines import Line, Result
-from judge.batches import Lease
+from judge.batches.ledger import Lease
+from judge.batches.line_store import Line, Result
 from judge.errors import Fenced, Unavailable
 from judge.store.keys import Principal
 from service import problems

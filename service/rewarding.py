@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
 
-from judge import replays
 from judge.backend.answers import Usage
+from judge.batches import replays
 from judge.judging import DEFAULT, Judge, Options
 from judge.reward_health import sums_of
 from judge.rewards import (

@@ -3,7 +3,8 @@
 import logging
 import os
 
-from judge import batches, drift_windows, forgetting, gathering, languages, quarantine, replays, reviews
+from judge import drift_windows, forgetting, gathering, languages, quarantine, reviews
+from judge.batches import ledger, replays
 from judge.gathering import Rules
 from judge.settings import Settings
 from judge.store import database, queue
@@ -28,7 +29,7 @@ def run_gather() -> None:
             quarantine.settle(session)
         purge(sessions, rules)
         forgetting.delete_files(sessions, settings.work_dir)
-        batches.purge(sessions, settings.batch_days)
+        ledger.purge(sessions, settings.batch_days)
         with sessions.begin() as session:
             reviews.keep_up(session, settings.review_days)
         with sessions.begin() as session:

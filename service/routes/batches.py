@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
-from judge import batch_lines, batches
-from judge.batch_lines import Outcome
-from judge.batches import CUT_SHORT, Submission
+from judge.batches import ledger, line_store
+from judge.batches.ledger import CUT_SHORT, Submission
+from judge.batches.line_store import Outcome
 from judge.errors import InvalidInput
 from judge.store.keys import Principal
 from judge.store.tables import BatchRow
@@ -81,7 +81,7 @@ def _store(app: State, submission: Submission, file: IO[bytes]) -> tuple[BatchRo
     file.seek(0)
     with app.sessions.begin() as session:
         lines = read_lines(file, KINDS, app.settings.max_body_bytes)
-        return batches.submit(session, submission, lines)
+        return ledger.submit(session, submission, lines)
 
 
 @router.get("")
@@ -93,7 +93,7 @@ def recent(
 ) -> BatchesAnswer:
     """The tenant's batches, newest first."""
     with app.sessions() as session:
-        rows = batches.newest(session, caller.tenant, limit + 1, after)
+        rows = ledger.newest(session, caller.tenant, limit + 1, after)
     data = [_shown(row) for row in rows[:limit]]
     return BatchesAnswer(
         data=data,
@@ -107,14 +107,14 @@ def recent(
 def show(batch: str, caller: Caller, app: App) -> BatchAnswer:
     """How far a batch is."""
     with app.sessions() as session:
-        return _shown(batches.get(session, caller.tenant, batch))
+        return _shown(ledger.get(session, caller.tenant, batch))
 
 
 @router.post("/{batch}/cancel")
 def cancel(batch: str, caller: Caller, app: App) -> BatchAnswer:
     """Ask a batch to stop. Results that it has stay."""
     with app.sessions.begin() as session:
-        row = batches.cancel(session, caller.tenant, batch)
+        row = ledger.cancel(session, caller.tenant, batch)
         session.refresh(row)
     return _shown(row)
 
@@ -139,7 +139,7 @@ async def results(
 
 def _row(app: State, tenant: str, batch: str) -> BatchRow:
     with app.sessions() as session:
-        return batches.get(session, tenant, batch)
+        return ledger.get(session, tenant, batch)
 
 
 async def _stream(app: State, batch: str, status: str, *, errors_only: bool) -> AsyncIterator[str]:
@@ -152,7 +152,7 @@ async def _stream(app: State, batch: str, status: str, *, errors_only: bool) -> 
 
 def _portion(app: State, batch: str, after: int, unjudged: bool, errors_only: bool) -> list[Outcome]:
     with app.sessions() as session:
-        return batch_lines.outcomes(
+        return line_store.outcomes(
             session, batch, after=after, limit=_PORTION, unjudged=unjudged, errors_only=errors_only
         )
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from judge import replays, reward_records
+from judge import reward_records
+from judge.batches import replays
 from judge.reward_health import BINS, Health
 from judge.rewards import Reward, Wish
 from judge.store.keys import Principal

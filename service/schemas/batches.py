@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from judge.batches import Status, eta_seconds, window_hours
+from judge.batches.ledger import Status, eta_seconds, window_hours
 from judge.store.tables import BatchRow
 from service.schemas.base import Strict, Text
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, update
 
-from judge import batches
-from judge.batch_lines import Line, Result
-from judge.batches import Lease, Submission
+from judge.batches import ledger
+from judge.batches.ledger import Lease, Submission
+from judge.batches.line_store import Line, Result
 from judge.errors import Fenced
 from judge.store.keys import Principal
 from judge.store.tables import BatchLineRow, BatchRow, DecisionRow
@@ -140,7 +140,7 @@ async def test_a_batch_whose_turn_is_over_finishes_what_it_has_begun(sessions):
 def test_the_next_batch_is_that_of_a_tenant_without_one_then_the_one_left_alone_longest(sessions):
     with sessions.begin() as session:
         made = {
-            name: batches.submit(session, Submission(name[0], "test", name, {}), [Line(0, "x", "y", "{}")])[
+            name: ledger.submit(session, Submission(name[0], "test", name, {}), [Line(0, "x", "y", "{}")])[
                 0
             ].id
             for name in ("a1", "a2", "b1", "a3")
@@ -176,7 +176,7 @@ def held(sessions, items):
         Line(n, item["custom_id"], item["url"], json.dumps(item["body"])) for n, item in enumerate(items)
     ]
     with sessions.begin() as session:
-        row, _ = batches.submit(session, Submission("local", "test", "digest", {}), lines)
+        row, _ = ledger.submit(session, Submission("local", "test", "digest", {}), lines)
         row.status, row.epoch, row.lease_until = "in_progress", 1, func.now() + timedelta(seconds=60)
     return Lease(sessions, row.id, 1, Principal("test", "local", frozenset({"judge"})))
 

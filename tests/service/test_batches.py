@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from judge import batches
+from judge.batches import ledger
 from judge.errors import Fault, InvalidInput
 from judge.scoring import NOT_FINITE
 from judge.store import keys
@@ -336,7 +336,7 @@ def test_batches_are_deleted_some_days_after_their_end(world):
             .values(finished_at=func.now() - timedelta(days=31))
         )
 
-    gone = batches.purge(world.sessions, 30)
+    gone = ledger.purge(world.sessions, 30)
 
     assert gone == 1
     assert world.http.get(f"/judge/batches/{old['id']}").status_code == 404

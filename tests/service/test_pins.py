@@ -346,7 +346,7 @@ def test_a_gateway_that_is_started_again_knows_the_pins_and_the_answers(world):
 
 
 def test_old_answers_are_deleted(world):
-    from judge import replays
+    from judge.batches import replays
 
     for number in (5, 6):
         ask(world, number, headers={"Idempotency-Key": f"step-{number}"})

@@ -1,6 +1,6 @@
 """The lines of batches: stored by the thousand, given one result each, read page by page.
 
-What they are part of, and who may write to them, is `judge.batches`.
+What they are part of, and who may write to them, is `judge.batches.ledger`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -22,8 +22,8 @@ from sqlalchemy import delete, func, literal, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from judge import batch_lines
-from judge.batch_lines import Line, Result
+from judge.batches import line_store
+from judge.batches.line_store import Line, Result
 from judge.errors import Conflict, Fault, Fenced, InvalidInput, NotFound
 from judge.store.database import Sessions
 from judge.store.keys import Principal
@@ -79,7 +79,7 @@ def submit(session: Session, submission: Submission, lines: Iterable[Line]) -> t
     ).scalar_one_or_none()
     if made is None:
         return _repeated(session, submission), False
-    total = batch_lines.add(session, number, lines)
+    total = line_store.add(session, number, lines)
     row = session.get_one(BatchRow, number)
     row.total = total
     session.flush()
@@ -217,7 +217,7 @@ class Lease:
     def unfinished(self, after: int, limit: int) -> list[Line]:
         """Lines without a result with an ordinal above `after`, in order."""
         with self.sessions() as session:
-            return batch_lines.unfinished(session, self.batch, after, limit)
+            return line_store.unfinished(session, self.batch, after, limit)
 
     def write(self, results: Sequence[Result]) -> bool:
         """Store results, keep the lease for another `LEASE_S` seconds; returns whether there is more to do.
@@ -229,7 +229,7 @@ class Lease:
         """
         with self.sessions.begin() as session:
             row, late = self._row(session)
-            codes = batch_lines.write(session, self.batch, results) if results else []
+            codes = line_store.write(session, self.batch, results) if results else []
             row.failed += sum(code >= 400 for code in codes)
             row.completed += sum(code < 400 for code in codes)
             if row.completed + row.failed == row.total:
@@ -262,7 +262,7 @@ class Lease:
 def _end(session: Session, row: BatchRow, status: Status) -> None:
     row.status, row.finished_at = status, func.now()
     row.lease_until = row.lease_holder = None
-    batch_lines.drop_bodies(session, row.id)
+    line_store.drop_bodies(session, row.id)
 
 
 def _lease_end() -> Any:
