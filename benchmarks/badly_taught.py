@@ -41,7 +41,7 @@ from judge.profiles import IterationSettings, iteration_settings
 from judge.store.database import Sessions
 from judge.store.tables import IterationRow
 from judge.triggers import Effect
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.caller import parse_changes
 from stack.home import Home
 from stack.servers import new_home

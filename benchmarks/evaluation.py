@@ -29,7 +29,7 @@ from judge.evaluating import How, answer
 from judge.evaluations import EvaluationSettings, sampled
 from judge.judging import Judge
 from judge.report import Run, build, page, table
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from workers.batches import in_portions
 from workers.engine import take_weights
 

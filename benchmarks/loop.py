@@ -32,7 +32,7 @@ from judge.planning import judge_of
 from judge.profiles import IterationSettings, iteration_settings
 from judge.store.database import Sessions
 from judge.store.tables import JudgmentRow, PairRow
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.champion import label_weights
 from stack.servers import new_home
 from workers.tokens import reasoned_row

@@ -30,7 +30,7 @@ from judge.backend.processor import openmp
 from judge.backend.vllm import Backends
 from judge.judging import Judge
 from judge.profiles import iteration_settings
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.spawn import CODE, die_with_parent
 
 NAMES = ("reads/s", "tokens/s", "trained tokens/s")
@@ -74,7 +74,7 @@ def main() -> None:
 def engine(tree: Path, model: Path) -> Iterator[str]:
     """A server as that build starts it."""
     port = free_port()
-    entry = "judge.serve" if tree == CODE else "judge.backend.engine"  # as that build has it
+    entry = "judge.versions.serve" if tree == CODE else "judge.backend.engine"  # as that build has it
     command = [sys.executable, "-m", entry, "--model", str(model.resolve()), "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

@@ -20,7 +20,7 @@ from judge.instructions import Gathered, store
 from judge.store import database
 from judge.store.database import Sessions
 from judge.store.tables import StageRow
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.champion import register_seed
 from stack.home import Home
 from stack.postgres import prepare_postgres

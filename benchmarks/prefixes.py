@@ -25,7 +25,7 @@ from judge.backend.engine import Engine, free_port
 from judge.backend.vllm import VLLM, Backends
 from judge.judging import Judge, Options
 from judge.prompts.templates import pointwise
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 
 AT_ONCE = 16
 Pair = tuple[list[int], list[int]]

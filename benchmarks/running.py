@@ -11,7 +11,7 @@ import httpx
 
 from judge.backend.vllm import Backends
 from judge.judging import Judge
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.home import Home
 
 

@@ -18,7 +18,7 @@ from judge.judging import Judge
 from judge.profiles import IterationSettings
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.settings import DtypeSetting
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.spawn import CODE
 
 Row = dict[str, list[int]]

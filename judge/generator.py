@@ -14,7 +14,7 @@ from judge.comparison import Instruction
 from judge.errors import Conflict
 from judge.judging import Judge
 from judge.settings import Settings
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 
 
 class Generator(Protocol):

@@ -17,11 +17,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from judge.errors import Cancelled, Conflict, Fenced, NotFound
-from judge.pointer import read_pointer
 from judge.profiles import IterationSettings, Profile
 from judge.store.audit import record
 from judge.store.database import Sessions, outlasting
 from judge.store.tables import IterationRow, ModelVersion, StageRow
+from judge.versions.pointer import read_pointer
 
 STAGES = ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote")
 ACTIVE = ("queued", "running", "cancelling")

@@ -27,7 +27,7 @@ from judge.prompts.templates import (
 )
 from judge.scoring import Calibration, Strategy, pairwise_log_odds, pointwise_log_odds
 from judge.verdict import Verdict, concluded, parse_verdict
-from judge.versions import Manifest, StrategyCalibration, VersionStore
+from judge.versions.version import Manifest, StrategyCalibration, VersionStore
 from judge.voting import Stopping, Vote
 
 # Tokens kept free for the final field that `Judge.write` may append.

@@ -9,7 +9,7 @@ from judge import budget, iterations
 from judge.backend.vllm import Backends
 from judge.judging import Judge
 from judge.profiles import IterationSettings, Profile, iteration_settings, profile_for
-from judge.versions import VersionStore, parameters
+from judge.versions.version import VersionStore, parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from sqlalchemy.orm import Session
 
 from judge import campaigns, iterations
 from judge.errors import Fault, InvalidInput
-from judge.pointer import read_pointer
 from judge.profiles import Profile, iteration_settings
 from judge.store.audit import record
 from judge.store.tables import InstructionRow, IterationRow, ScheduleRow
+from judge.versions.pointer import read_pointer
 
 logger = logging.getLogger(__name__)
 

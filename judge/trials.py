@@ -17,11 +17,11 @@ from judge import iterations
 from judge.draw import is_drawn
 from judge.errors import NotFound
 from judge.iterations import ON_TRIAL
-from judge.pointer import read_pointer
 from judge.profiles import IterationSettings
 from judge.statistics import Tally, wilson
 from judge.store.audit import record as audit
 from judge.store.tables import IterationRow, TrialDecisionRow, TrialRow
+from judge.versions.pointer import read_pointer
 
 # Medians of fewer are chance, and so are verdicts that were turned.
 _FEWEST = 20

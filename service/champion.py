@@ -12,12 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from judge.backend.vllm import Backends
 from judge.errors import BackendError, JudgesmithError, NotFound, NotServed, Unavailable, VersionChanged
 from judge.judging import Judge
-from judge.pointer import Pointer, read_pointer
 from judge.store.database import Sessions
 from judge.store.queue import CHAMPION_CHANNEL
 from judge.store.tables import ModelVersion
-from judge.swap import Swapper
-from judge.versions import VersionStore
+from judge.versions.pointer import Pointer, read_pointer
+from judge.versions.swap import Swapper
+from judge.versions.version import VersionStore
 from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)

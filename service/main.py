@@ -16,8 +16,8 @@ from judge.backend.vllm import Backends
 from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.store import database, queue
-from judge.swap import Swapper
-from judge.versions import VersionStore
+from judge.versions.swap import Swapper
+from judge.versions.version import VersionStore
 from judge.voting import Decision, Rating
 from service import problems
 from service.auth import Authenticator, KeyInPath

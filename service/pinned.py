@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import pins
 from judge.backend.vllm import VLLM, Backends
 from judge.errors import (
     BackendError,
@@ -25,10 +24,11 @@ from judge.errors import (
     VersionChanged,
 )
 from judge.judging import Judge
-from judge.pins import Pin
 from judge.store.database import Sessions
-from judge.swap import Swapper
-from judge.versions import VersionStore
+from judge.versions import pins
+from judge.versions.pins import Pin
+from judge.versions.swap import Swapper
+from judge.versions.version import VersionStore
 from service.champion import Champion
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from redis import Redis
 from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.store.database import Sessions
-from judge.swap import Swapper
+from judge.versions.swap import Swapper
 from judge.voting import Decision, Rating
 from service.cache import Cache, Memo
 from service.champion import Champion

@@ -20,9 +20,9 @@ from judge.backend.vllm import Backends
 from judge.errors import BackendError, Conflict, JudgesmithError, Unavailable
 from judge.judging import Judge
 from judge.store.database import Sessions
-from judge.swap import Swapper
 from judge.trials import Seen, Trial
-from judge.versions import VersionStore
+from judge.versions.swap import Swapper
+from judge.versions.version import VersionStore
 from judge.voting import Decision
 from service.champion import Champion
 from service.metrics import Metrics

@@ -10,7 +10,7 @@ from judge.backend import engine
 from judge.errors import BackendError
 from judge.settings import DtypeSetting
 from judge.store.database import Sessions
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.champion import champion_folder, label_weights
 from stack.child import Launch, Program
 from stack.spawn import CODE

@@ -10,11 +10,11 @@ from pathlib import Path
 from sqlalchemy.dialects.postgresql import insert
 
 from judge.backend.vllm import VLLM
-from judge.pointer import move_champion, read_pointer
 from judge.settings import Settings
 from judge.store.database import Sessions
 from judge.store.tables import ModelVersion
-from judge.versions import VersionStore
+from judge.versions.pointer import move_champion, read_pointer
+from judge.versions.version import VersionStore
 from stack.errors import StackError
 from stack.spawn import CODE, die_with_parent, rotate
 

@@ -22,7 +22,7 @@ from judge.settings import Settings
 from judge.store import queue
 from judge.store.keys import create_key, revoke_key
 from judge.store.tables import InstructionRow, IterationRow
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack import pace, preflight
 from stack.backend import PREFERRED_PORT, Backend, ExtraEngine
 from stack.champion import champion, champion_folder, convert_seed, register_seed

@@ -130,7 +130,7 @@ def seed(
     ] = None,
 ) -> None:
     """Register the seed model as the first champion; where there is one, only print its id."""
-    from judge.versions import VersionStore
+    from judge.versions.version import VersionStore
     from stack.champion import champion, convert_seed, register_seed
     from stack.database import open_database
     from stack.home import Home

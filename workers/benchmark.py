@@ -19,7 +19,7 @@ from judge.report import figures
 from judge.settings import Settings
 from judge.store import database
 from judge.store.tables import BenchmarkSetRow
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from workers.batches import in_portions
 from workers.engine import evaluation_engine, take_weights
 from workers.stage import heartbeat

@@ -35,7 +35,7 @@ from judge.statistics import Outcome, calibration_error, summarize
 from judge.store.database import outlasting
 from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.verdict import Verdict
-from judge.versions import Probe, StrategyCalibration, read_manifest
+from judge.versions.version import Probe, StrategyCalibration, read_manifest
 from workers.attack import ATTACKS, PHRASES, attack_reads, measure_attacks, measure_phrases
 from workers.batches import in_portions
 from workers.counting import Counting, judged

@@ -10,11 +10,11 @@ from judge.backend.patience import back
 from judge.backend.vllm import Backends
 from judge.errors import Conflict, Pinned
 from judge.gate import Effects, Evidence, GateResult, GateSettings, Paired, Tallies
-from judge.pointer import read_pointer
 from judge.statistics import Outcome, Tally
 from judge.store.tables import EvaluationRow, IterationRow
-from judge.swap import Swapper
 from judge.triggers import Effect
+from judge.versions.pointer import read_pointer
+from judge.versions.swap import Swapper
 from workers.attack import ATTACKS, PHRASES
 from workers.seal import HELD_OUT, best_strategy
 from workers.stage import Stage
@@ -115,7 +115,7 @@ def decide(stage: Stage) -> GateResult:
 
 
 async def swap(stage: Stage, candidate: str) -> None:
-    """Put the candidate into service (`judge.swap`)."""
+    """Put the candidate into service (`judge.versions.swap`)."""
     backends = Backends.connect(stage.process.backend_urls, stage.process.backend_timeout_s)
     pinned = Backends.connect(stage.process.pinned_urls, stage.process.backend_timeout_s)
     swapper = Swapper(stage.lease.sessions, stage.store, backends, stage.redis, pinned.servers)

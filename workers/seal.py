@@ -1,7 +1,7 @@
 """Seal: the measured candidate becomes a model version, named by its content.
 
 Its manifest says what it was trained with, what was measured, which strategy serves the direct mode and
-how each is calibrated; its model card (`judge.card`) says the same to people.
+how each is calibrated; its model card (`judge.versions.card`) says the same to people.
 """
 
 import shutil
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import select
 
-from judge import card
 from judge.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
 from judge.store.tables import EvaluationRow, IterationRow
-from judge.versions import Manifest, Probe, StrategyCalibration
+from judge.versions import card
+from judge.versions.version import Manifest, Probe, StrategyCalibration
 from workers.stage import Stage
 
 FIT, HELD_OUT = "held_out_fit", "held_out"

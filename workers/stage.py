@@ -22,7 +22,7 @@ from judge.profiles import IterationSettings
 from judge.settings import Settings
 from judge.store import database, queue
 from judge.store.tables import ModelVersion
-from judge.versions import VersionStore, read_manifest
+from judge.versions.version import VersionStore, read_manifest
 
 logger = logging.getLogger(__name__)
 

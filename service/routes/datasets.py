@@ -16,7 +16,7 @@ from judge.planning import judge_of
 from judge.profiles import IterationSettings
 from judge.store.keys import Principal
 from judge.store.tables import IterationRow
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from service.auth import allow
 from service.state import State, state
 

@@ -16,7 +16,7 @@ from judge.funnel import funnel
 from judge.store import queue
 from judge.store.keys import Principal
 from judge.store.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from service.auth import allow
 from service.events import LAST, followed
 from service.schemas.iterations import (

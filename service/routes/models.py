@@ -7,13 +7,13 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse
 from sqlalchemy import select
 
-from judge import card
 from judge.errors import Conflict, NotFound
 from judge.iterations import ON_TRIAL
-from judge.pointer import Pointer, read_pointer
 from judge.store.keys import Principal
 from judge.store.tables import IterationRow, ModelVersion
-from judge.versions import Manifest
+from judge.versions import card
+from judge.versions.pointer import Pointer, read_pointer
+from judge.versions.version import Manifest
 from service.auth import allow
 from service.schemas.models import ModelsAnswer, PointerAnswer, VersionAnswer
 from service.state import State, state

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from judge import pins
 from judge.errors import NotServed
-from judge.pins import Pin
-from judge.pointer import read_pointer
 from judge.store.keys import Principal
+from judge.versions import pins
+from judge.versions.pins import Pin
+from judge.versions.pointer import read_pointer
 from service.auth import allow
 from service.schemas.rewards import PinAnswer, PinRequest
 from service.state import State, state

@@ -9,7 +9,7 @@ from judge import planning, schedule
 from judge.errors import NotFound
 from judge.store.keys import Principal
 from judge.store.tables import ScheduleRow
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from service.auth import allow
 from service.schemas.iterations import ScheduleAnswer, ScheduleRequest
 from service.state import State, state

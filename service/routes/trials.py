@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends
 
 from judge import iterations, trials
 from judge.errors import Conflict
-from judge.pointer import read_pointer
 from judge.store.audit import record
 from judge.store.keys import Principal
 from judge.store.tables import IterationRow, TrialRow
+from judge.versions.pointer import read_pointer
 from service.auth import allow
 from service.routes.models import put_into_service
 from service.schemas.models import PointerAnswer, RejectRequest, TrialAnswer

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from benchmarks import evaluation
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from tests.scripted_vllm import Script, ScriptedVLLM, hashed_margin
 from tests.tiny_model import make_tiny_model
 

@@ -15,9 +15,9 @@ from sqlalchemy import select
 from tokenizers import Tokenizer
 
 from judge.backend.engine import free_port
-from judge.pointer import move_champion
 from judge.store.tables import DecisionRow
-from judge.versions import VersionStore
+from judge.versions.pointer import move_champion
+from judge.versions.version import VersionStore
 from judgesmith_client import Client
 from stack.spawn import CODE
 from tests.client.trainer_process import BATCH, ITEMS, items_of

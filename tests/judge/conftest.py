@@ -7,7 +7,7 @@ import pytest
 from judge.backend.vllm import VLLM, Backends
 from judge.judging import Judge
 from judge.prompts.assembler import Assembler, load_encoder
-from judge.versions import Manifest
+from judge.versions.version import Manifest
 from tests.scripted_vllm import scripted
 from tests.tiny_model import make_tiny_model
 

@@ -20,7 +20,7 @@ from judge.prompts.assembler import Encoder
 from judge.prompts.chat_template import load_chat_template
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
 from judge.rating import rate
-from judge.versions import Manifest
+from judge.versions.version import Manifest
 from tests.scripted_vllm import scripted
 from tests.tiny_model import SPECIAL, UNFLAGGED, make_tokenizer
 

@@ -22,7 +22,7 @@ from judge.rewards import (
     require_calibration,
 )
 from judge.scoring import expected_rating
-from judge.versions import Manifest, StrategyCalibration
+from judge.versions.version import Manifest, StrategyCalibration
 
 NUMBERS = st.floats(-50, 0, allow_nan=False)
 

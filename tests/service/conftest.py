@@ -7,10 +7,10 @@ import httpx
 import pytest
 from tokenizers import Tokenizer
 
-from judge.pointer import move_champion
 from judge.settings import Settings
 from judge.store.database import Sessions
-from judge.versions import VersionStore
+from judge.versions.pointer import move_champion
+from judge.versions.version import VersionStore
 from service.main import create_app
 from tests.scripted_vllm import Script, ScriptedVLLM
 from tests.serving import serve

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from judge.pointer import read_pointer
 from judge.store.tables import Alias, AuditEntry, DecisionRow
+from judge.versions.pointer import read_pointer
 from tests.service.conftest import wait_until_ready
 
 # Not from the cache: what is asked here is who answers.

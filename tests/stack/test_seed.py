@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from judge.pointer import read_pointer
-from judge.versions import VersionStore
+from judge.versions.pointer import read_pointer
+from judge.versions.version import VersionStore
 from stack.champion import champion, champion_folder, register_seed
 from stack.errors import StackError
 from stack.seed import find

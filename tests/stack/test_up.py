@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import create_engine, select, text
 
 from judge.backend.engine import free_port
-from judge.pointer import move_champion
 from judge.store.tables import ApiKey
-from judge.versions import VersionStore
+from judge.versions.pointer import move_champion
+from judge.versions.version import VersionStore
 from stack.servers import new_home
 from stack.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401

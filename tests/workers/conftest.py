@@ -10,11 +10,11 @@ from tokenizers import Tokenizer
 from judge import iterations
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
-from judge.pointer import move_champion
 from judge.profiles import iteration_settings
 from judge.store.database import Sessions
 from judge.store.tables import IterationRow
-from judge.versions import VersionStore
+from judge.versions.pointer import move_champion
+from judge.versions.version import VersionStore
 from tests.scripted_vllm import Script, ScriptedVLLM, hashed_margin
 from tests.versions import register
 from workers.stage import run_stage

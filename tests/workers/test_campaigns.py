@@ -8,9 +8,9 @@ from sqlalchemy import func, select, update
 
 from judge import campaigns, iterations, schedule
 from judge.errors import Conflict, InvalidInput
-from judge.pointer import move_champion
 from judge.store.queue import connect
 from judge.store.tables import AuditEntry, CampaignRow, IterationRow, ScheduleRow
+from judge.versions.pointer import move_champion
 from tests.versions import register
 from workers.main import begin, sweep
 

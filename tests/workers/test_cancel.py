@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from judge import iterations
-from judge.pointer import read_pointer
 from judge.store.tables import ModelVersion, StageRow
+from judge.versions.pointer import read_pointer
 
 LONG = {"pointwise_epochs": 40, "checkpoint_every": 5}
 

@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import select
 
 from benchmarks.sweep import seed_judge
-from judge.pointer import move_champion
 from judge.prompts.templates import pointwise
 from judge.scoring import Calibration
 from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow, StageRow
+from judge.versions.pointer import move_champion
 from tests.tiny_model import make_tiny_model
 from tests.versions import probe_of
 from tests.workers.conftest import on_topic

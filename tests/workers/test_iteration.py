@@ -13,11 +13,11 @@ from judge.backend.vllm import Backends
 from judge.comparison import Instruction
 from judge.examples import Example, load_examples
 from judge.judging import Judge
-from judge.pointer import read_pointer
 from judge.profiles import iteration_settings
 from judge.prompts.assembler import Assembler, load_encoder
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.store.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
+from judge.versions.pointer import read_pointer
 from tests.scripted_vllm import hashed_margin
 from tests.workers.conftest import SMALL, respond
 from workers import responses, tokens

@@ -26,7 +26,6 @@ from judge.backend.engine import free_port
 from judge.backend.patience import back
 from judge.backend.vllm import VLLM
 from judge.iterations import MAX_EPOCHS, STAGES, Lease
-from judge.pointer import read_pointer
 from judge.store.tables import (
     DropRow,
     EvaluationRow,
@@ -38,6 +37,7 @@ from judge.store.tables import (
     SelectionRow,
     StageRow,
 )
+from judge.versions.pointer import read_pointer
 from stack.home import Home
 from stack.postgres import Postgres, prepare_postgres
 from stack.servers import new_home, running

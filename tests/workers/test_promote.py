@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import select
 
-from judge import pins
-from judge.pointer import move_champion, read_pointer
 from judge.statistics import Outcome, Tally, summarize
 from judge.store.tables import AuditEntry, EvaluationRow, IterationRow, StageRow, TrialRow
+from judge.versions import pins
+from judge.versions.pointer import move_champion, read_pointer
 from tests.scripted_vllm import Script, ScriptedVLLM
 from tests.versions import register
 from workers.stage import run_stage

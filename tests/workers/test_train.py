@@ -20,7 +20,7 @@ from judge.comparison import Instruction, PreferencePair
 from judge.examples import Example
 from judge.judging import Judge
 from judge.profiles import iteration_settings
-from judge.versions import VersionStore
+from judge.versions.version import VersionStore
 from stack.spawn import CODE
 from tests.tiny_model import make_tiny_model
 from workers import tokens

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from judge.versions import Manifest
+from judge.versions.version import Manifest
 
 # Lower ends of intervals above which a statement about a weakness is made.
 _COIN = 0.5

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from judge.errors import BadModel, NotFound
-from judge.versions import Manifest, VersionStore
+from judge.versions.version import Manifest, VersionStore
 from tests.tiny_model import make_tiny_model
 
 

@@ -3,9 +3,9 @@
 import random
 from dataclasses import replace
 
-from judge import card
 from judge.statistics import Outcome, Tally, summarize
-from judge.versions import Manifest, StrategyCalibration
+from judge.versions import card
+from judge.versions.version import Manifest, StrategyCalibration
 
 
 def outcomes(shorter_right, right):

@@ -18,13 +18,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from judge import pins
 from judge.backend.vllm import VLLM, Backends
 from judge.errors import BackendError, Conflict, JudgesmithError, NotFound, Pinned, SwapFailed
-from judge.pointer import Pointer, move_champion, read_pointer
 from judge.store.database import Lock, Sessions
 from judge.store.queue import CHAMPION_CHANNEL
-from judge.versions import Manifest, VersionStore
+from judge.versions import pins
+from judge.versions.pointer import Pointer, move_champion, read_pointer
+from judge.versions.version import Manifest, VersionStore
 
 logger = logging.getLogger(__name__)
 # Served in bfloat16 on other kernels than it was measured with; wrong weights are off by whole nats.
@@ -42,7 +42,7 @@ class Swapper:
         redis: Redis,
         pinned: Sequence[VLLM] = (),
     ) -> None:
-        """`pinned` are the servers of versions that trainers have pinned (`judge.pins`)."""
+        """`pinned` are the servers of versions that trainers have pinned (`judge.versions.pins`)."""
         self.sessions = sessions
         self.store = store
         self.backends = backends

@@ -1,13 +1,13 @@
-"""A vLLM server for a model version, as a container starts it: `python -m judge.serve --version ID`."""
+"""A vLLM server for a model version, as a container starts it: `python -m judge.versions.serve --version ID`."""
 
 import argparse
 import os
 from pathlib import Path
 
 from judge.backend.engine import command, environment
-from judge.pointer import read_pointer
 from judge.settings import Settings
 from judge.store.database import connect, sessions
+from judge.versions.pointer import read_pointer
 
 
 def main() -> None:
