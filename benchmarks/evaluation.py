@@ -27,7 +27,7 @@ from judge.benchmarks.items import Answered, Item, Judged, to_lines
 from judge.errors import InvalidInput
 from judge.evaluating import How, answer
 from judge.evaluations import EvaluationSettings, sampled
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.report import Run, build, page, table
 from judge.versions.version import VersionStore
 from workers.batches import in_portions

@@ -27,10 +27,10 @@ import httpx
 from benchmarks.running import Served, served
 from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Side
-from judge.judging import SIDES, Judge, Options
+from judge.judging.judge import SIDES, Judge, Options
+from judge.judging.voting import Stopping, Vote, majority, stopped
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning
 from judge.statistics import wilson
-from judge.voting import Stopping, Vote, majority, stopped
 
 CONCURRENCY = 16
 VOTES = 16

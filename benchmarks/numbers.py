@@ -28,7 +28,7 @@ from benchmarks.older_cpu import VARIABLES
 from judge.backend.engine import free_port
 from judge.backend.processor import openmp
 from judge.backend.vllm import Backends
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.profiles import iteration_settings
 from judge.versions.version import VersionStore
 from stack.spawn import CODE, die_with_parent

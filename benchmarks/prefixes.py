@@ -23,7 +23,7 @@ from scipy.special import expit
 from benchmarks.judging import sample
 from judge.backend.engine import Engine, free_port
 from judge.backend.vllm import VLLM, Backends
-from judge.judging import Judge, Options
+from judge.judging.judge import Judge, Options
 from judge.prompts.templates import pointwise
 from judge.versions.version import VersionStore
 

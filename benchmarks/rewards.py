@@ -26,7 +26,7 @@ import httpx
 from benchmarks.running import Served, served
 from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Instruction
-from judge.judging import Options
+from judge.judging.judge import Options
 from judge.prompts.templates import pointwise
 from judge.statistics import wilson
 

@@ -10,7 +10,7 @@ import aiohttp
 import httpx
 
 from judge.backend.vllm import Backends
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.versions.version import VersionStore
 from stack.home import Home
 

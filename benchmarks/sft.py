@@ -14,7 +14,7 @@ from typing import Any
 
 from judge.backend.processor import dtype_for
 from judge.backend.vllm import Backends
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.profiles import IterationSettings
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.settings import DtypeSetting

@@ -3,7 +3,7 @@
     python -m benchmarks.stopping [--rules]
 
 A judge votes for A at one rate with A shown first and at another with it shown last; sixteen votes an order.
-`--rules` adds the rules that were tried and not taken: Jeffreys' prior in `judge.voting.p_even`, and with it
+`--rules` adds the rules that were tried and not taken: Jeffreys' prior in `judge.judging.voting.p_even`, and with it
 the exact test on the pairs of orders that agree.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from scipy.special import betainc
 
-from judge.voting import CONFIDENCE, Vote, enough, majority, p_even, stopped
+from judge.judging.voting import CONFIDENCE, Vote, enough, majority, p_even, stopped
 
 RATES = ((1.0, 0.0), (0.95, 0.05), (0.9, 0.1), (0.9, 0.2), (0.5, 0.5), (0.65, 0.65), (0.7, 0.6), (0.9, 0.7))
 ORDERS, RUNS = 16, 400

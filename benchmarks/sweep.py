@@ -46,7 +46,7 @@ from judge.backend.engine import Engine, free_port
 from judge.backend.vllm import VLLM, Backends
 from judge.balance import even_lengths
 from judge.comparison import Instruction, PreferencePair, Side, other
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.pairs import Answered, construct
 from judge.profiles import IterationSettings, PairMix
 from judge.responses import near_identical

@@ -9,7 +9,7 @@ from typing import Any
 from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Instruction
 from judge.generator import Champion
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.pairs import Answered, construct
 from judge.profiles import OF_LOGS, IterationSettings
 from judge.responses import flaw, near_identical

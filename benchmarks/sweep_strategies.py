@@ -15,7 +15,7 @@ from judge.backend.vllm import Sampling
 from judge.balance import even_places
 from judge.comparison import PreferencePair, Side
 from judge.examples import Example
-from judge.judging import SIDES, Judge, Options
+from judge.judging.judge import SIDES, Judge, Options
 from judge.prompts.templates import pairwise_direct
 from workers.batches import in_portions
 from workers.tokens import pointwise_row, read_row, reasoned_row

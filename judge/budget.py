@@ -6,7 +6,7 @@ what the judge will write.
 
 from judge.comparison import Comparison, Instruction
 from judge.errors import Fault, InvalidInput, PromptTooLong
-from judge.judging import SIDES, Judge
+from judge.judging.judge import SIDES, Judge
 from judge.profiles import IterationSettings
 from judge.prompts.assembler import Assembler
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise

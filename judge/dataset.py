@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from judge.examples import Example, Examples
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.prompts.templates import pairwise_reasoning
 
 Part = Literal["reasoned", "preferences", "pointwise"]

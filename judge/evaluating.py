@@ -7,11 +7,11 @@ from typing import Literal
 
 from judge.backend.answers import Usage
 from judge.benchmarks.items import Item, Judged
-from judge.deciding import decide
 from judge.errors import BackendRefused, InvalidInput
-from judge.judging import Judge, Options
-from judge.rating import rate
-from judge.scoring import NOT_FINITE, Strategy
+from judge.judging.deciding import decide
+from judge.judging.judge import Judge, Options
+from judge.judging.rating import rate
+from judge.judging.scoring import NOT_FINITE, Strategy
 
 Mode = Literal["direct", "reasoning"]
 

@@ -26,8 +26,8 @@ from judge import evaluation_items
 from judge.benchmarks.items import Answered, Item, Judged
 from judge.errors import Cancelled, Conflict, Fenced, NotFound
 from judge.evaluating import How
+from judge.judging.scoring import Strategy
 from judge.report import Run
-from judge.scoring import Strategy
 from judge.store.audit import record
 from judge.store.database import Sessions
 from judge.store.tables import BenchmarkRunRow, BenchmarkSetRow, ModelVersion

@@ -12,7 +12,7 @@ from judge.backend.patience import patiently
 from judge.backend.vllm import Backends, Completion, Sampling
 from judge.comparison import Instruction
 from judge.errors import Conflict
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.settings import Settings
 from judge.versions.version import VersionStore
 

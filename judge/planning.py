@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from judge import budget, iterations
 from judge.backend.vllm import Backends
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.profiles import IterationSettings, Profile, iteration_settings, profile_for
 from judge.versions.version import VersionStore, parameters
 

@@ -14,7 +14,7 @@ import numpy as np
 import statsmodels.api as sm
 from scipy.special import entr
 
-from judge.scoring import MOST_TIES
+from judge.judging.scoring import MOST_TIES
 from judge.statistics import Outcome, cluster_draws, wilson
 
 Role = Literal["candidate", "champion", "seed"]

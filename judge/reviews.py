@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from judge import anchors, protected, quarantine
 from judge.comparison import Comparison, Instruction
 from judge.forgetting import remove_review_items
+from judge.judging.voting import Decision
 from judge.store.tables import (
     InstructionRow,
     ReviewItemRow,
@@ -31,7 +32,6 @@ from judge.store.tables import (
     TrialRow,
 )
 from judge.verdict import Verdict
-from judge.voting import Decision
 
 Answer = Literal["a", "b", "tie", "both_bad", "skip"]
 LIVE = "live"

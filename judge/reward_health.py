@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scipy.stats import norm
 
-from judge.rewards import Reward
+from judge.judging.rewards import Reward
 
 BINS = 20
 SATURATED = 0.01

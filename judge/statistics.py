@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from judge.scoring import Calibration
+from judge.judging.scoring import Calibration
 from judge.verdict import Verdict
 
 _RESAMPLES = 2000

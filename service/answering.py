@@ -9,9 +9,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from judge.backend.answers import Usage
 from judge.comparison import Instruction
 from judge.instructions import Gathered
-from judge.judging import Judge
+from judge.judging.judge import Judge
+from judge.judging.voting import Decision, Mode
 from judge.store.keys import Principal
-from judge.voting import Decision, Mode
 from service.schemas.base import UsageAnswer
 from service.state import State
 

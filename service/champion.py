@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from judge.backend.vllm import Backends
 from judge.errors import BackendError, JudgesmithError, NotFound, NotServed, Unavailable, VersionChanged
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.store.database import Sessions
 from judge.store.queue import CHAMPION_CHANNEL
 from judge.store.tables import ModelVersion

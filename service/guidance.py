@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from judge.judging import Options
+from judge.judging.judge import Options
 from judge.prompts.guide import Guide
 from judge.prompts.rubrics import Criterion, Language, Rubric, detect_language, preset_rubric, scenario_rubric
 from service.schemas.base import Guided, JudgedBy

@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from judge.backend.vllm import Backends
+from judge.judging.voting import Decision, Rating
 from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.store import database, queue
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
-from judge.voting import Decision, Rating
 from service import problems
 from service.auth import Authenticator, KeyInPath
 from service.batches import Batches

@@ -23,7 +23,7 @@ from judge.errors import (
     Unavailable,
     VersionChanged,
 )
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.store.database import Sessions
 from judge.versions import pins
 from judge.versions.pins import Pin

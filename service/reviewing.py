@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from judge import languages, reviews
 from judge.comparison import Comparison
+from judge.judging.voting import Decision
 from judge.redaction import redact, redact_instruction
 from judge.reviews import Judged, Offer, Signals
 from judge.settings import Settings
 from judge.store.database import Sessions
-from judge.voting import Decision
 from service.capture import Capture
 from service.metrics import Metrics
 

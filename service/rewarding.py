@@ -12,9 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from judge.backend.answers import Usage
 from judge.batches import replays
-from judge.judging import DEFAULT, Judge, Options
-from judge.reward_health import sums_of
-from judge.rewards import (
+from judge.judging.judge import DEFAULT, Judge, Options
+from judge.judging.rewards import (
     LOG_ODDS,
     Reward,
     RewardItem,
@@ -24,6 +23,7 @@ from judge.rewards import (
     reward,
     template_of,
 )
+from judge.reward_health import sums_of
 from judge.store.keys import Principal
 from judge.store.tables import DecisionRow
 from service.problems import Overloaded

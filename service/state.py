@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from redis import Redis
 
+from judge.judging.voting import Decision, Rating
 from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.store.database import Sessions
 from judge.versions.swap import Swapper
-from judge.voting import Decision, Rating
 from service.cache import Cache, Memo
 from service.champion import Champion
 from service.fair import FairQueue

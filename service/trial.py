@@ -18,12 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from judge import trials
 from judge.backend.vllm import Backends
 from judge.errors import BackendError, Conflict, JudgesmithError, Unavailable
-from judge.judging import Judge
+from judge.judging.judge import Judge
+from judge.judging.voting import Decision
 from judge.store.database import Sessions
 from judge.trials import Seen, Trial
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
-from judge.voting import Decision
 from service.champion import Champion
 from service.metrics import Metrics
 

@@ -16,7 +16,7 @@ from judge.backend.processor import dtype_for, reason
 from judge.backend.vllm import Backends
 from judge.comparison import Instruction
 from judge.effort import Pace
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.profiles import Profile
 from judge.settings import Settings
 from judge.store import queue

@@ -10,7 +10,7 @@ from judge.backend.processor import Dtype
 from judge.backend.vllm import Backends, Sampling
 from judge.comparison import Instruction
 from judge.effort import Pace
-from judge.judging import Judge, Options
+from judge.judging.judge import Judge, Options
 from judge.prompts.templates import pointwise
 
 _AT_ONCE, _TOKENS = 24, 16

@@ -13,10 +13,10 @@ from judge import attack_suite, effort, triggers
 from judge.anchors import LabeledPair
 from judge.attack_suite import by_family, succeeded, tally
 from judge.comparison import Comparison
-from judge.deciding import decide
-from judge.judging import Judge, Options
+from judge.judging.deciding import decide
+from judge.judging.judge import Judge, Options
+from judge.judging.scoring import Strategy
 from judge.profiles import IterationSettings
-from judge.scoring import Strategy
 from judge.statistics import Tally
 from judge.store.tables import ExampleRow, PairRow
 from judge.triggers import Effect, Place

@@ -14,7 +14,7 @@ from judge.benchmarks.items import Item, Judged
 from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
 from judge.evaluating import How, answer
 from judge.evaluations import Lease
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.report import figures
 from judge.settings import Settings
 from judge.store import database

@@ -24,13 +24,13 @@ from judge.anchors import LabeledPair
 from judge.backend.vllm import VLLM, Backends
 from judge.balance import even_lengths
 from judge.comparison import Comparison, Instruction
-from judge.deciding import reason
 from judge.draw import is_drawn
 from judge.funnel import Step
-from judge.judging import Judge
+from judge.judging.deciding import reason
+from judge.judging.judge import Judge
+from judge.judging.scoring import STRATEGIES, Strategy
 from judge.planning import judge_of
 from judge.prompts.templates import pairwise_direct
-from judge.scoring import STRATEGIES, Strategy
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.store.database import outlasting
 from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow

@@ -17,7 +17,7 @@ from typing import Any
 from judge.backend.processor import dtype_for, on_gpu, openmp
 from judge.backend.vllm import Backends
 from judge.errors import Conflict, JudgesmithError
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from workers.stage import Stage
 from workers.tokens import LESSONS, write_datasets

@@ -23,11 +23,11 @@ from judge.backend.vllm import Backends, Sampling
 from judge.comparison import Comparison, Side
 from judge.errors import Conflict, VersionChanged
 from judge.funnel import Step
-from judge.judging import SIDES
+from judge.judging.judge import SIDES
+from judge.judging.voting import Vote
 from judge.planning import judge_of
 from judge.store import queue
 from judge.store.tables import JudgmentRow, PairRow
-from judge.voting import Vote
 from workers.batches import in_portions
 from workers.stage import Stage
 

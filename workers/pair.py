@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from judge import budget, planning
 from judge.comparison import Instruction, PreferencePair
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.pairs import Answered, construct
 from judge.profiles import OF_LOGS, Related
 from judge.responses import near_identical

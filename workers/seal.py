@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import select
 
-from judge.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
+from judge.judging.scoring import STRATEGIES, Calibration, Strategy, fit_temperature
 from judge.store.tables import EvaluationRow, IterationRow
 from judge.versions import card
 from judge.versions.version import Manifest, Probe, StrategyCalibration

@@ -20,7 +20,7 @@ from judge.draw import is_drawn
 from judge.errors import Conflict, InvalidInput
 from judge.fingerprints import Print
 from judge.generator import Generator, connected, generator_name
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.protected import Close
 from judge.selection import Candidate, draw, target_complexity
 from judge.store.tables import InstructionRow, ModelVersion, SelectionRow

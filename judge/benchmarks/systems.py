@@ -18,7 +18,7 @@ from judge.benchmarks.items import Answered, Item
 from judge.benchmarks.pairs import instruction
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
-from judge.ranking import (
+from judge.judging.ranking import (
     Match,
     Reward,
     Score,

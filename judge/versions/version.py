@@ -25,7 +25,7 @@ _ALLOWED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".md"}
 
 
 class StrategyCalibration(BaseModel):
-    """How one strategy of the direct mode becomes a probability; see `judge.scoring.Calibration`."""
+    """How one strategy of the direct mode becomes a probability; see `judge.judging.scoring.Calibration`."""
 
     temperature: float = 1.0
     tie_band: float = 0.0

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Header, Query, Request
 
 from judge.errors import Fault, InvalidInput
-from judge.judging import Options
+from judge.judging.judge import Options
+from judge.judging.rewards import Form, Reward, RewardItem, Wish
 from judge.prompts.guide import Guide
 from judge.prompts.rubrics import preset_rubric
-from judge.rewards import Form, Reward, RewardItem, Wish
 from judge.store.keys import Principal
 from service.auth import allow
 from service.hangup import unless_gone

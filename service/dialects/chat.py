@@ -18,13 +18,13 @@ from judge.backend.answers import Usage
 from judge.backend.vllm import Sampling
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput, NotFound
-from judge.judging import Judge, Options
+from judge.judging.judge import Judge, Options
+from judge.judging.voting import Mode
 from judge.prompts.guide import Scale
 from judge.prompts.templates import single_reasoning
 from judge.prompts.transcripts import clean
 from judge.store.keys import Principal
 from judge.verdict import parse_rating
-from judge.voting import Mode
 from service.answering import answered
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, guide_of
 from service.hangup import unless_gone

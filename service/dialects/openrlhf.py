@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from judge.errors import Fault, InvalidInput
+from judge.judging.rewards import RewardItem
 from judge.prompts.transcripts import split
-from judge.rewards import RewardItem
 from service.dialects.calls import App, Caller, InUrl, number_of, reward_all, share_of
 from service.schemas.rewards import MOST_ITEMS
 

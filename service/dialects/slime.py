@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from judge.comparison import Instruction
+from judge.judging.rewards import RewardItem
 from judge.prompts.transcripts import clean, instruction_of
-from judge.rewards import RewardItem
 from service.dialects.calls import App, Caller, InUrl, number_of, reward_all
 
 router = APIRouter(tags=["dialects"])

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from judge.judging.rewards import Form, RewardItem
 from judge.prompts.transcripts import split
-from judge.rewards import Form, RewardItem
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, number_of, reward_all
 from service.problems import Overloaded, OverShare
 from service.rewarding import Rewarded

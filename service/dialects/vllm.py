@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request
 from pydantic import AliasChoices, BaseModel, Field
 
 from judge.errors import Fault, InvalidInput
+from judge.judging.rewards import Form, RewardItem
 from judge.prompts.transcripts import clean, instruction_of, split
-from judge.rewards import Form, RewardItem
 from service.dialects.calls import App, Caller, InUrl, number_of, reward_all
 from service.dialects.verl import Texts, usage_of
 from service.schemas.rewards import MOST_ITEMS

@@ -11,7 +11,7 @@ from judge import dataset, iterations
 from judge.dataset import Part
 from judge.errors import Conflict
 from judge.examples import Examples, load_examples
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.planning import judge_of
 from judge.profiles import IterationSettings
 from judge.store.keys import Principal

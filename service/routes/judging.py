@@ -12,8 +12,10 @@ from pydantic import BaseModel
 from judge.backend.answers import Usage
 from judge.backend.vllm import OnText
 from judge.comparison import Instruction
-from judge.deciding import decide
-from judge.judging import Judge, Options
+from judge.judging.deciding import decide
+from judge.judging.judge import Judge, Options
+from judge.judging.rating import check, combined, rate, rate_directly, rate_on_scale, with_suggestions
+from judge.judging.voting import Decision, Rating
 from judge.prompts.guide import Scale
 from judge.prompts.templates import (
     pairwise_direct,
@@ -23,10 +25,8 @@ from judge.prompts.templates import (
     single_reasoning,
     suggesting,
 )
-from judge.rating import check, combined, rate, rate_directly, rate_on_scale, with_suggestions
 from judge.reviews import flipped
 from judge.store.keys import Principal
-from judge.voting import Decision, Rating
 from service.answering import answered
 from service.auth import allow
 from service.guidance import Guidance, guidance, options

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from judge.judging import Judge, Options
-from judge.ranker import (
+from judge.judging.judge import Judge, Options
+from judge.judging.ranker import (
     Item,
     Ranking,
     rank_responses,
@@ -14,7 +14,7 @@ from judge.ranker import (
     require_affordable,
     require_comparable,
 )
-from judge.ranking import rank_order
+from judge.judging.ranking import rank_order
 from judge.store.keys import Principal
 from service.answering import answered
 from service.auth import allow

@@ -9,15 +9,15 @@ from fastapi.responses import StreamingResponse
 
 from judge import anchors, review_figures, review_files, reviews
 from judge.comparison import Comparison
-from judge.deciding import decide
 from judge.errors import Fault, InvalidInput
-from judge.judging import Judge
+from judge.judging.deciding import decide
+from judge.judging.judge import Judge
+from judge.judging.voting import Decision
 from judge.prompts.guide import PLAIN
 from judge.review_figures import Seen
 from judge.reviews import Judged, Offer, Signals
 from judge.store.audit import record
 from judge.store.keys import Principal
-from judge.voting import Decision
 from service.auth import allow
 from service.guidance import options
 from service.routes.anchors import AnchorSet

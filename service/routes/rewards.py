@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from judge import reward_records
 from judge.batches import replays
+from judge.judging import records
+from judge.judging.rewards import Reward, Wish
 from judge.reward_health import BINS, Health
-from judge.rewards import Reward, Wish
 from judge.store.keys import Principal
 from service.auth import allow
 from service.guidance import Guidance, criteria, options
@@ -121,8 +121,8 @@ def health(
 ) -> HealthReport:
     """Distribution, saturation, correlation with length, and shift of the rewards, by version and form."""
     with app.sessions() as session:
-        whole = reward_records.sums(session, hours, version)
-        recent = reward_records.sums(session, hours * _RECENT, version)
+        whole = records.sums(session, hours, version)
+        recent = records.sums(session, hours * _RECENT, version)
     found = [
         _health(name, form, Health(sums, recent.get((name, form), {})))
         for (name, form), sums in sorted(whole.items())

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from judge.comparison import Comparison
-from judge.voting import Mode, Stopping
+from judge.judging.voting import Mode, Stopping
 from service.schemas.base import Guided, ScaleItem, Text, Traced
 
 

@@ -5,9 +5,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from judge.judging.rewards import Against, Form, RewardItem
 from judge.prompts.guide import Scale
 from judge.prompts.transcripts import clean
-from judge.rewards import Against, Form, RewardItem
 from service.schemas.base import (
     JudgedBy,
     PinName,

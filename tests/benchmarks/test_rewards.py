@@ -11,7 +11,7 @@ import pytest
 from benchmarks import rewards
 from benchmarks.running import ByHand, Served
 from judge.backend.vllm import Backends
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from tests.service.test_judging import prefers
 
 

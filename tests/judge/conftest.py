@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from judge.backend.vllm import VLLM, Backends
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.prompts.assembler import Assembler, load_encoder
 from judge.versions.version import Manifest
 from tests.scripted_vllm import scripted

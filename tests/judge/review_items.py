@@ -5,9 +5,9 @@ from sqlalchemy import select
 from judge import review_figures, review_queue, reviews
 from judge.backend.answers import Usage
 from judge.comparison import Comparison, Instruction
+from judge.judging.voting import Decision, OrderResult
 from judge.reviews import Offer
 from judge.store.tables import IterationRow
-from judge.voting import Decision, OrderResult
 
 TEXT = "Explain in a few short sentences why the sky over the mountains looks blue around noon on clear days."
 

@@ -14,12 +14,12 @@ from tokenizers import AddedToken, normalizers
 
 from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Comparison, Instruction, Message
-from judge.deciding import reason
-from judge.judging import Judge
+from judge.judging.deciding import reason
+from judge.judging.judge import Judge
+from judge.judging.rating import rate
 from judge.prompts.assembler import Encoder
 from judge.prompts.chat_template import load_chat_template
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise, single_reasoning
-from judge.rating import rate
 from judge.versions.version import Manifest
 from tests.scripted_vllm import scripted
 from tests.tiny_model import SPECIAL, UNFLAGGED, make_tokenizer

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judge.judging.rewards import Reward
 from judge.reward_health import BINS, Health, Totals, sums_of
-from judge.rewards import Reward
 
 EMPTY = Reward(-10.0, 0.0, empty=True)
 INVALID = Reward(None, reason="x")

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 
 from judge.batches import ledger
 from judge.errors import Fault, InvalidInput
-from judge.scoring import NOT_FINITE
+from judge.judging.scoring import NOT_FINITE
 from judge.store import keys
 from judge.store.tables import BatchLineRow, BatchRow, DecisionRow
 from service.batch_input import MAX_LINES, read_lines

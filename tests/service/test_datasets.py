@@ -96,7 +96,7 @@ def test_the_prompt_under_the_chat_template_is_the_served_one(world, iteration):
     from jinja2 import Template
 
     from judge.backend.vllm import Backends
-    from judge.judging import Judge
+    from judge.judging.judge import Judge
     from judge.prompts.templates import pairwise_reasoning
     from tests.tiny_model import CHAT_TEMPLATE
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from judge.scoring import NOT_FINITE
+from judge.judging.scoring import NOT_FINITE
 from judge.store.keys import create_key
 from judge.store.tables import DecisionRow
 

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import select
 
 from benchmarks.sweep import seed_judge
+from judge.judging.scoring import Calibration
 from judge.prompts.templates import pointwise
-from judge.scoring import Calibration
 from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow, StageRow
 from judge.versions.pointer import move_champion
 from tests.tiny_model import make_tiny_model

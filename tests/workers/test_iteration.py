@@ -12,7 +12,7 @@ from judge import iterations
 from judge.backend.vllm import Backends
 from judge.comparison import Instruction
 from judge.examples import Example, load_examples
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.profiles import iteration_settings
 from judge.prompts.assembler import Assembler, load_encoder
 from judge.prompts.templates import pairwise_reasoning, pointwise

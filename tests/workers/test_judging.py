@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 
 from judge import iterations
 from judge.iterations import Lease
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.store import queue
 from judge.store.tables import JudgmentRow, StageRow
 from tests.scripted_vllm import scripted

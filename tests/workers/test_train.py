@@ -18,7 +18,7 @@ from judge.backend.processor import dtype_for
 from judge.backend.vllm import Backends
 from judge.comparison import Instruction, PreferencePair
 from judge.examples import Example
-from judge.judging import Judge
+from judge.judging.judge import Judge
 from judge.profiles import iteration_settings
 from judge.versions.version import VersionStore
 from stack.spawn import CODE

@@ -10,7 +10,7 @@ from judge.benchmarks.items import Answered, Item, Judged, credit, shown
 from judge.benchmarks.measures import cost, measures, outcomes, reliability, timing
 from judge.benchmarks.versus import common, mcnemar, versus
 from judge.comparison import Instruction
-from judge.scoring import Calibration
+from judge.judging.scoring import Calibration
 from judge.statistics import Outcome, calibration_error
 from tests.judge.benchmarks.canned import compared, rated, values
 

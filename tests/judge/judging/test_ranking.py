@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from judge.errors import InvalidInput
-from judge.ranking import (
+from judge.judging.ranking import (
     Match,
     Reward,
     bradley_terry,

@@ -8,14 +8,14 @@ from dataclasses import replace
 from judge.backend.answers import Usage
 from judge.backend.vllm import OnText
 from judge.comparison import Instruction
-from judge.judging import DEFAULT, Judge, Options, Reads
+from judge.judging.judge import DEFAULT, Judge, Options, Reads
+from judge.judging.scoring import NOT_FINITE, expected_rating, share_of_yes
+from judge.judging.voting import CriterionRating, Mode, Rating
 from judge.prompts.guide import TEN, Scale
 from judge.prompts.openers import NO_ANSWER, says_nothing
 from judge.prompts.rubrics import Criterion
 from judge.prompts.templates import Template, pointwise, single_direct, single_reasoning, suggesting
-from judge.scoring import NOT_FINITE, expected_rating, share_of_yes
 from judge.verdict import parse_rating
-from judge.voting import CriterionRating, Mode, Rating
 
 
 def check(

@@ -17,12 +17,12 @@ from scipy.special import expit
 from judge.backend.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.errors import BackendRefused, Fault, InvalidInput, PromptTooLong
-from judge.judging import DEFAULT, Judge, Options
+from judge.judging.judge import DEFAULT, Judge, Options
+from judge.judging.scoring import NOT_FINITE, Strategy, expected_rating
 from judge.prompts.guide import FIVE, Guide, Scale
 from judge.prompts.openers import NO_ANSWER, says_nothing
 from judge.prompts.rubrics import Criterion
 from judge.prompts.templates import Template, pairwise_direct, pointwise, single_direct
-from judge.scoring import NOT_FINITE, Strategy, expected_rating
 
 Form = Literal["log_odds", "probability", "rating"]
 Against = Literal["reference", "group"]
@@ -112,7 +112,7 @@ async def reward(judge: Judge, item: RewardItem, wish: Wish = LOG_ODDS, options:
 
     Raises:
         InvalidInput: the version has no fitted calibration, and one is asked for.
-        Unavailable, VersionChanged: as in `judge.judging`.
+        Unavailable, VersionChanged: as in `judge.judging.judge`.
     """
     require_calibration(judge, wish)
     if says_nothing(item.response):

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from judge.backend.answers import LabelRead
 from judge.comparison import Instruction
 from judge.errors import InvalidInput
-from judge.judging import Judge
-from judge.prompts.guide import FIVE, PLAIN, Scale
-from judge.prompts.rubrics import Criterion
-from judge.rewards import (
+from judge.judging.judge import Judge
+from judge.judging.rewards import (
     FARTHEST,
     CriterionReward,
     Reward,
@@ -21,7 +19,9 @@ from judge.rewards import (
     relative_to_group,
     require_calibration,
 )
-from judge.scoring import expected_rating
+from judge.judging.scoring import expected_rating
+from judge.prompts.guide import FIVE, PLAIN, Scale
+from judge.prompts.rubrics import Criterion
 from judge.versions.version import Manifest, StrategyCalibration
 
 NUMBERS = st.floats(-50, 0, allow_nan=False)

@@ -16,16 +16,24 @@ from typing import Literal, TypeVar
 
 from judge.backend.answers import Usage
 from judge.comparison import Comparison, Instruction
-from judge.deciding import decide
 from judge.errors import Fault, InvalidInput, PromptTooLong
-from judge.judging import DEFAULT, Judge, Options, Reads
+from judge.judging.deciding import decide
+from judge.judging.judge import DEFAULT, Judge, Options, Reads
+from judge.judging.ranking import (
+    Match,
+    Reward,
+    Score,
+    bradley_terry,
+    mean_rewards,
+    require_connected,
+    schedule,
+)
+from judge.judging.rewards import FARTHEST
+from judge.judging.scoring import NOT_FINITE
+from judge.judging.voting import Decision, Mode
 from judge.prompts.openers import says_nothing
 from judge.prompts.templates import pairwise_direct, pointwise
-from judge.ranking import Match, Reward, Score, bradley_terry, mean_rewards, require_connected, schedule
-from judge.rewards import FARTHEST
-from judge.scoring import NOT_FINITE
 from judge.verdict import Verdict
-from judge.voting import Decision, Mode
 
 Method = Literal["pointwise", "tournament"]
 Question = TypeVar("Question")

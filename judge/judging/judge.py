@@ -1,6 +1,6 @@
 """A model version that judges: its prompts, its label reads, its written judgments.
 
-What is made of them is in `judge.deciding` (comparisons) and `judge.rating` (single responses). Every answer
+What is made of them is in `judge.judging.deciding` (comparisons) and `judge.judging.rating` (single responses). Every answer
 of the backend names the weights that made it; one that does not come from this judge's version raises
 `VersionChanged`, and whoever asked takes the new champion and asks again. So no decision mixes versions,
 without any lock between the processes.
@@ -16,6 +16,8 @@ from judge.backend.answers import LabelRead, Usage
 from judge.backend.vllm import VLLM, Backends, OnText, Sampling
 from judge.comparison import Comparison, Instruction, Side, other
 from judge.errors import VersionChanged
+from judge.judging.scoring import Calibration, Strategy, pairwise_log_odds, pointwise_log_odds
+from judge.judging.voting import Stopping, Vote
 from judge.prompts.assembler import Assembler, Prompt, load_encoder
 from judge.prompts.guide import PLAIN, Guide, Scale
 from judge.prompts.templates import (
@@ -25,10 +27,8 @@ from judge.prompts.templates import (
     pointwise,
     single_direct,
 )
-from judge.scoring import Calibration, Strategy, pairwise_log_odds, pointwise_log_odds
 from judge.verdict import Verdict, concluded, parse_verdict
 from judge.versions.version import Manifest, StrategyCalibration, VersionStore
-from judge.voting import Stopping, Vote
 
 # Tokens kept free for the final field that `Judge.write` may append.
 _CLOSING = 24

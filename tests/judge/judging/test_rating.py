@@ -6,8 +6,8 @@ import pytest
 
 from judge.comparison import Instruction
 from judge.errors import VersionChanged
+from judge.judging.rating import check, rate, rate_directly, rate_on_scale, with_suggestions
 from judge.prompts.guide import FIVE, TEN, Scale
-from judge.rating import check, rate, rate_directly, rate_on_scale, with_suggestions
 
 ASKED = Instruction.of("Name a color.")
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from judge.backend.answers import Usage
 from judge.backend.vllm import OnText
 from judge.comparison import Comparison
-from judge.judging import DEFAULT, SIDES, Judge, Options
+from judge.judging.judge import DEFAULT, SIDES, Judge, Options
+from judge.judging.scoring import NOT_FINITE, Calibration
+from judge.judging.voting import Decision, Mode, OrderResult, Vote, majority, pairs_needed, share_for_a, tally
 from judge.prompts.openers import says_nothing
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise
-from judge.scoring import NOT_FINITE, Calibration
 from judge.verdict import Verdict
-from judge.voting import Decision, Mode, OrderResult, Vote, majority, pairs_needed, share_for_a, tally
 
 
 async def decide(

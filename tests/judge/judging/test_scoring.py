@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judge.backend.answers import LabelRead
-from judge.scoring import (
+from judge.judging.scoring import (
     MOST_TIES,
     Calibration,
     fit_temperature,

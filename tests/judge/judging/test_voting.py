@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from judge.voting import (
+from judge.judging.voting import (
     CONFIDENCE,
     EVEN,
     Vote,
