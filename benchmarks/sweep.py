@@ -44,12 +44,12 @@ from benchmarks.sweep_strategies import (
 from judge.anchors import LabeledPair
 from judge.backend.engine import Engine, free_port
 from judge.backend.vllm import VLLM, Backends
-from judge.balance import even_lengths
 from judge.comparison import Instruction, PreferencePair, Side, other
 from judge.judging.judge import Judge
-from judge.pairs import Answered, construct
+from judge.pairs.balance import even_lengths
+from judge.pairs.responses import near_identical
+from judge.pairs.strategies import Answered, construct
 from judge.profiles import IterationSettings, PairMix
-from judge.responses import near_identical
 from workers.batches import in_portions
 from workers.engine import take_weights
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Instruction
-from judge.generator import Champion
 from judge.judging.judge import Judge
-from judge.pairs import Answered, construct
+from judge.pairs.generator import Champion
+from judge.pairs.responses import flaw, near_identical
+from judge.pairs.strategies import Answered, construct
 from judge.profiles import OF_LOGS, IterationSettings
-from judge.responses import flaw, near_identical
 from workers.batches import in_portions
 from workers.responses import Task, Writer
 from workers.turns import Turn, turns

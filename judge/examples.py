@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judge.balance import even_places
 from judge.comparison import PreferencePair, Side
 from judge.draw import is_drawn
+from judge.pairs.balance import even_places
 from judge.profiles import IterationSettings
 from judge.store.tables import ExampleRow, JudgmentRow, PairRow
 

@@ -13,20 +13,20 @@ from pydantic import (
     model_validator,
 )
 
-from judge.classification import Category, Length, complexity_range
 from judge.errors import Fault, InvalidInput
-from judge.selection import Quotas
+from judge.pairs.classification import Category, Length, complexity_range
+from judge.pairs.selection import Quotas
 
 Profile = Literal["smoke", "small", "full", "paper"]
 Related = Literal["mix", "modified", "neighbor", "auto"]
 
 
-# Of the strategies of `judge.pairs`, those that only instructions with logged responses serve.
+# Of the strategies of `judge.pairs.strategies`, those that only instructions with logged responses serve.
 OF_LOGS = ("logged", "later")
 
 
 class PairMix(BaseModel):
-    """Shares of the pairs' strategies (see `judge.pairs`), scaled to sum to 1; what is not named has none."""
+    """Shares of the pairs' strategies (see `judge.pairs.strategies`), scaled to sum to 1; what is not named has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

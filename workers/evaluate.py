@@ -22,13 +22,13 @@ from sqlalchemy.dialects.postgresql import insert
 from judge import anchors, budget
 from judge.anchors import LabeledPair
 from judge.backend.vllm import VLLM, Backends
-from judge.balance import even_lengths
 from judge.comparison import Comparison, Instruction
 from judge.draw import is_drawn
 from judge.funnel import Step
 from judge.judging.deciding import reason
 from judge.judging.judge import Judge
 from judge.judging.scoring import STRATEGIES, Strategy
+from judge.pairs.balance import even_lengths
 from judge.planning import judge_of
 from judge.prompts.templates import pairwise_direct
 from judge.statistics import Outcome, calibration_error, summarize

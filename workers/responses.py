@@ -15,10 +15,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from judge.backend.vllm import Completion, Sampling
 from judge.comparison import Instruction
-from judge.generator import Generator, connected
-from judge.pairs import whole_sentences
+from judge.pairs.generator import Generator, connected
+from judge.pairs.responses import flaw, rewrite_flaw
+from judge.pairs.strategies import whole_sentences
 from judge.profiles import IterationSettings
-from judge.responses import flaw, rewrite_flaw
 from judge.store.tables import InstructionRow, ResponseRow, SelectionRow
 from workers.batches import in_portions
 from workers.rewriting import another_request

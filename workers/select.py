@@ -13,16 +13,17 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge import budget, classifier, fingerprints, instructions, planning, protected
-from judge.classification import Classification
+from judge import budget, fingerprints, instructions, planning, protected
 from judge.comparison import Instruction
 from judge.draw import is_drawn
 from judge.errors import Conflict, InvalidInput
 from judge.fingerprints import Print
-from judge.generator import Generator, connected, generator_name
 from judge.judging.judge import Judge
+from judge.pairs import classifier
+from judge.pairs.classification import Classification
+from judge.pairs.generator import Generator, connected, generator_name
+from judge.pairs.selection import Candidate, draw, target_complexity
 from judge.protected import Close
-from judge.selection import Candidate, draw, target_complexity
 from judge.store.tables import InstructionRow, ModelVersion, SelectionRow
 from workers.batches import in_portions
 from workers.drops import Dropping

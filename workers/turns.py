@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from judge.comparison import Instruction
-from judge.pairs import Answered
-from judge.responses import flaw
+from judge.pairs.responses import flaw
+from judge.pairs.strategies import Answered
 from judge.store.tables import InstructionRow, SelectionRow
 
 

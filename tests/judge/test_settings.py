@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from judge.generator import generator_name
+from judge.pairs.generator import generator_name
 from judge.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

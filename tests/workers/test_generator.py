@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from sqlalchemy import select
 
-from judge.classification import CATEGORIES
 from judge.iterations import StageRow, update
-from judge.responses import rewrite_flaw
+from judge.pairs.classification import CATEGORIES
+from judge.pairs.responses import rewrite_flaw
 from judge.store.tables import (
     ClassificationRow,
     DropRow,

@@ -24,10 +24,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from judge import degraded, requirements
 from judge.comparison import Instruction, Message, PreferencePair, fold
-from judge.requirements import sentences
-from judge.similarity import nearest
+from judge.pairs import degraded, requirements
+from judge.pairs.requirements import sentences
+from judge.pairs.similarity import nearest
 
 _MIN_CHARS = 8
 

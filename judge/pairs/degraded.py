@@ -6,7 +6,7 @@ Each function returns None where the text gives no room for its kind of damage.
 import random
 import re
 
-from judge.requirements import sentences
+from judge.pairs.requirements import sentences
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _LONG_WORD = re.compile(r"[^\W\d_]{6,}")

@@ -3,7 +3,15 @@
 import pytest
 
 from judge.comparison import Instruction, PreferencePair
-from judge.responses import flaw, language, near_identical, refuses, repeats, rewrite_flaw, wrong_language
+from judge.pairs.responses import (
+    flaw,
+    language,
+    near_identical,
+    refuses,
+    repeats,
+    rewrite_flaw,
+    wrong_language,
+)
 
 LONG = (
     "The river rises in the hills above the town and runs past three mills before it reaches the lake. In "

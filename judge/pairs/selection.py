@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judge.classification import HARDEST, Category, Classification, Length, complexity_range
+from judge.pairs.classification import HARDEST, Category, Classification, Length, complexity_range
 
 # The first iteration of a curriculum aims at the middle of the scale; each later one higher.
 _FIRST, _STEP = 4, 2

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from judge import languages
 from judge.comparison import Instruction, PreferencePair, fold
-from judge.pairs import usable
+from judge.pairs.similarity import likeness
+from judge.pairs.strategies import usable
 from judge.prompts.openers import says_nothing
-from judge.similarity import likeness
 
-# Strategies of `judge.pairs` whose rejected response was written for itself. In the others it is the chosen
+# Strategies of `judge.pairs.strategies` whose rejected response was written for itself. In the others it is the chosen
 # one with a fault put in, so that the two are alike on purpose.
 WRITTEN_APART = ("neighbor", "modified", "random", "hotter", "logged", "later", "shortened")
 _NEAR = 0.9
@@ -77,7 +77,7 @@ def flaw(instruction: Instruction, response: str, finished: bool) -> str | None:
     """Why a generated text cannot serve as a response, or None.
 
     `finished` is False where the generator was cut off; a text that then was cut back to its last whole
-    sentence (`judge.pairs.whole_sentences`) is whole.
+    sentence (`judge.pairs.strategies.whole_sentences`) is whole.
     """
     if says_nothing(response):
         return "empty"

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from judge.backend.answers import Usage
 from judge.backend.vllm import Completion
-from judge.classification import CATEGORIES, LENGTHS, Classification, complexity_range, parse
-from judge.classifier import PROMPT_HASH, classify
 from judge.comparison import Instruction
 from judge.errors import InvalidInput
+from judge.pairs.classification import CATEGORIES, LENGTHS, Classification, complexity_range, parse
+from judge.pairs.classifier import PROMPT_HASH, classify
+from judge.pairs.selection import Candidate, Quotas, draw, target_complexity
 from judge.profiles import PRESETS, iteration_settings
-from judge.selection import Candidate, Quotas, draw, target_complexity
 
 NONE = Quotas({}, {}, {})
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge.balance import capped, even_lengths, even_places
 from judge.comparison import Instruction, PreferencePair
+from judge.pairs.balance import capped, even_lengths, even_places
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), max_size=120)
 ROOM = st.integers(0, 130)

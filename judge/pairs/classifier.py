@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from judge.backend.vllm import Sampling
-from judge.classification import (
+from judge.comparison import Instruction
+from judge.pairs.classification import (
     CATEGORIES,
     EASIEST,
     HARDEST,
@@ -22,8 +23,7 @@ from judge.classification import (
     Classification,
     parse,
 )
-from judge.comparison import Instruction
-from judge.generator import Generator
+from judge.pairs.generator import Generator
 from judge.prompts.assembler import defuse
 from judge.prompts.scenarios import shorten
 from judge.store.tables import ClassificationRow

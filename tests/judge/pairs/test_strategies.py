@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judge import degraded
 from judge.comparison import Instruction
-from judge.pairs import STRATEGIES, Answered, construct, whole_sentences
-from judge.requirements import GENERAL, about, sentences
+from judge.pairs import degraded
+from judge.pairs.requirements import GENERAL, about, sentences
+from judge.pairs.strategies import STRATEGIES, Answered, construct, whole_sentences
 
 ASKED = Instruction.of("And after that?")
 TOPICS = ["rain", "bread", "planets", "chess", "rivers", "music", "gardens", "trains"]
