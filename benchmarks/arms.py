@@ -13,10 +13,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from benchmarks import own_loop
 from benchmarks.spoiling import ARMS, taught
-from judge import iterations
-from judge.iterations import STAGES
 from judge.store.database import Sessions
 from judge.store.tables import EvaluationRow
+from judge.teaching import iterations
+from judge.teaching.iterations import STAGES
 from stack.home import Home
 from workers.attack import PHRASES
 

@@ -34,12 +34,12 @@ from benchmarks import own_loop
 from benchmarks.arms import BEFORE, School, result_of, teach
 from benchmarks.own_loop import StageFailed, tell
 from benchmarks.spoiling import ARMS
-from judge import iterations
 from judge.backend.vllm import VLLM
 from judge.gate import SHORTER
-from judge.profiles import IterationSettings, iteration_settings
 from judge.store.database import Sessions
 from judge.store.tables import IterationRow
+from judge.teaching import iterations
+from judge.teaching.profiles import IterationSettings, iteration_settings
 from judge.triggers import Effect
 from judge.versions.version import VersionStore
 from stack.caller import parse_changes

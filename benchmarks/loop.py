@@ -25,13 +25,13 @@ import aiohttp
 from sqlalchemy import select
 
 from benchmarks import own_loop, sft
-from judge import iterations
 from judge.backend.vllm import VLLM
-from judge.examples import Example
-from judge.planning import judge_of
-from judge.profiles import IterationSettings, iteration_settings
 from judge.store.database import Sessions
 from judge.store.tables import JudgmentRow, PairRow
+from judge.teaching import iterations
+from judge.teaching.examples import Example
+from judge.teaching.planning import judge_of
+from judge.teaching.profiles import IterationSettings, iteration_settings
 from judge.versions.version import VersionStore
 from stack.champion import label_weights
 from stack.servers import new_home

@@ -29,7 +29,7 @@ from judge.backend.engine import free_port
 from judge.backend.processor import openmp
 from judge.backend.vllm import Backends
 from judge.judging.judge import Judge
-from judge.profiles import iteration_settings
+from judge.teaching.profiles import iteration_settings
 from judge.versions.version import VersionStore
 from stack.spawn import CODE, die_with_parent
 

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-from judge import iterations
 from judge.backend.engine import Engine, free_port
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
 from judge.store import database
 from judge.store.database import Sessions
 from judge.store.tables import StageRow
+from judge.teaching import iterations
 from judge.versions.version import VersionStore
 from stack.champion import register_seed
 from stack.home import Home
@@ -97,7 +97,7 @@ def use(**settings: str) -> None:
 def run(sessions: Sessions, number: int, stage: str) -> None:
     """Run a stage of an iteration to its end; one that is done is not repeated.
 
-    Where a run before this one was killed, its lease has to run out first (`judge.iterations`).
+    Where a run before this one was killed, its lease has to run out first (`judge.teaching.iterations`).
 
     Raises:
         StageFailed: it failed.

@@ -15,9 +15,9 @@ from typing import Any
 from judge.backend.processor import dtype_for
 from judge.backend.vllm import Backends
 from judge.judging.judge import Judge
-from judge.profiles import IterationSettings
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.settings import DtypeSetting
+from judge.teaching.profiles import IterationSettings
 from judge.versions.version import VersionStore
 from stack.spawn import CODE
 

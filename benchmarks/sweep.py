@@ -49,7 +49,7 @@ from judge.judging.judge import Judge
 from judge.pairs.balance import even_lengths
 from judge.pairs.responses import near_identical
 from judge.pairs.strategies import Answered, construct
-from judge.profiles import IterationSettings, PairMix
+from judge.teaching.profiles import IterationSettings, PairMix
 from workers.batches import in_portions
 from workers.engine import take_weights
 

@@ -12,7 +12,7 @@ from judge.judging.judge import Judge
 from judge.pairs.generator import Champion
 from judge.pairs.responses import flaw, near_identical
 from judge.pairs.strategies import Answered, construct
-from judge.profiles import OF_LOGS, IterationSettings
+from judge.teaching.profiles import OF_LOGS, IterationSettings
 from workers.batches import in_portions
 from workers.responses import Task, Writer
 from workers.turns import Turn, turns

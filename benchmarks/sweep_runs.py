@@ -7,7 +7,7 @@ time.
 
 from typing import Any
 
-from judge.profiles import iteration_settings
+from judge.teaching.profiles import iteration_settings
 
 _FULL = iteration_settings("full", {})
 

@@ -13,10 +13,10 @@ from benchmarks.sweep_pool import read
 from judge.anchors import LabeledPair
 from judge.backend.vllm import Sampling
 from judge.comparison import PreferencePair, Side
-from judge.examples import Example
 from judge.judging.judge import SIDES, Judge, Options
 from judge.pairs.balance import even_places
 from judge.prompts.templates import pairwise_direct
+from judge.teaching.examples import Example
 from workers.batches import in_portions
 from workers.tokens import pointwise_row, read_row, reasoned_row
 

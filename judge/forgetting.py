@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 
 from judge import instructions, protected, tenants
 from judge.errors import Conflict
-from judge.iterations import ACTIVE
 from judge.store.audit import record
 from judge.store.database import Sessions
 from judge.store.tables import (
@@ -34,6 +33,7 @@ from judge.store.tables import (
     ReviewItemRow,
     SelectionRow,
 )
+from judge.teaching.iterations import ACTIVE
 from judge.tenants import Policy
 
 _PORTION = 500

@@ -13,9 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge.instructions import Gathered, remove
-from judge.iterations import ACTIVE
 from judge.store.audit import record
 from judge.store.tables import InstructionRow, IterationRow, QuarantineRow, SelectionRow
+from judge.teaching.iterations import ACTIVE
 
 # contaminated: close to an anchor or a benchmark's item. flood: many near-duplicates of it came in.
 # planted: holds words that came up suddenly in instructions about everything (`judge.planted`).

@@ -1,7 +1,7 @@
 """Every setting of every process, read from `JUDGESMITH_*` environment variables.
 
 Read it at an entry point only (`Settings()`), and pass plain values down. What an iteration does is
-not here: that is chosen per iteration and stored with it (`judge.profiles`).
+not here: that is chosen per iteration and stored with it (`judge.teaching.profiles`).
 """
 
 from pathlib import Path

@@ -13,14 +13,14 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge import iterations
 from judge.draw import is_drawn
 from judge.errors import NotFound
-from judge.iterations import ON_TRIAL
-from judge.profiles import IterationSettings
 from judge.statistics import Tally, wilson
 from judge.store.audit import record as audit
 from judge.store.tables import IterationRow, TrialDecisionRow, TrialRow
+from judge.teaching import iterations
+from judge.teaching.iterations import ON_TRIAL
+from judge.teaching.profiles import IterationSettings
 from judge.versions.pointer import read_pointer
 
 # Medians of fewer are chance, and so are verdicts that were turned.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import Any
 
-from judge.iterations import ACTIVE, STAGES
+from judge.teaching.iterations import ACTIVE, STAGES
 from service.problems import problem_of
 from service.schemas.iterations import IterationAnswer, StageAnswer
 

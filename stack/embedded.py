@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from judge import iterations
 from judge.backend.engine import free_port
 from judge.backend.processor import dtype_for, reason
 from judge.backend.vllm import Backends
 from judge.comparison import Instruction
-from judge.effort import Pace
 from judge.judging.judge import Judge
-from judge.profiles import Profile
 from judge.settings import Settings
 from judge.store import queue
 from judge.store.keys import create_key, revoke_key
 from judge.store.tables import InstructionRow, IterationRow
+from judge.teaching import iterations
+from judge.teaching.effort import Pace
+from judge.teaching.profiles import Profile
 from judge.versions.version import VersionStore
 from stack import pace, preflight
 from stack.backend import PREFERRED_PORT, Backend, ExtraEngine

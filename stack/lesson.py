@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from judge import effort
 from judge.comparison import Instruction
-from judge.effort import Pace
 from judge.errors import BackendError, JudgesmithError
-from judge.profiles import Profile, iteration_settings
+from judge.teaching import effort
+from judge.teaching.effort import Pace
+from judge.teaching.profiles import Profile, iteration_settings
 from stack import ingest, show
 from stack.caller import read_lines
 from stack.gateway import Gateway

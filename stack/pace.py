@@ -9,9 +9,9 @@ from judge.backend.answers import Usage
 from judge.backend.processor import Dtype
 from judge.backend.vllm import Backends, Sampling
 from judge.comparison import Instruction
-from judge.effort import Pace
 from judge.judging.judge import Judge, Options
 from judge.prompts.templates import pointwise
+from judge.teaching.effort import Pace
 
 _AT_ONCE, _TOKENS = 24, 16
 # The best one counts: in the first the engine is new to it, and the workers may still be loading.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from judge.iterations import STAGES
+from judge.teaching.iterations import STAGES
 
 if TYPE_CHECKING:
     from judge.store.tables import ApiKey

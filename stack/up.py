@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
-from judge.profiles import Profile
 from judge.settings import Settings
+from judge.teaching.profiles import Profile
 from stack import preflight
 from stack.backend import ExtraEngine
 from stack.database import reason

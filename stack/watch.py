@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from judge.iterations import ACTIVE, ON_TRIAL, STAGES
 from judge.store.tables import IterationRow
+from judge.teaching.iterations import ACTIVE, ON_TRIAL, STAGES
 from stack.gateway import Gateway, Patience
 
 Iteration = dict[str, Any]

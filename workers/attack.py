@@ -9,16 +9,17 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from judge import attack_suite, effort, triggers
+from judge import attack_suite, triggers
 from judge.anchors import LabeledPair
 from judge.attack_suite import by_family, succeeded, tally
 from judge.comparison import Comparison
 from judge.judging.deciding import decide
 from judge.judging.judge import Judge, Options
 from judge.judging.scoring import Strategy
-from judge.profiles import IterationSettings
 from judge.statistics import Tally
 from judge.store.tables import ExampleRow, PairRow
+from judge.teaching import effort
+from judge.teaching.profiles import IterationSettings
 from judge.triggers import Effect, Place
 from judge.verdict import Verdict
 from workers.batches import in_portions

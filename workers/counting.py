@@ -1,6 +1,6 @@
 """How far a stage is that asks the backend for many different things: counted in what they cost."""
 
-from judge.effort import WRITTEN
+from judge.teaching.effort import WRITTEN
 from workers.stage import Stage
 
 # Prompt tokens of a label read, about.

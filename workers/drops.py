@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge.funnel import Step
 from judge.store.tables import DropRow
+from judge.teaching.funnel import Step
 
 
 class Dropping:

@@ -19,21 +19,22 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from judge import anchors, budget
+from judge import anchors
 from judge.anchors import LabeledPair
 from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Comparison, Instruction
 from judge.draw import is_drawn
-from judge.funnel import Step
 from judge.judging.deciding import reason
 from judge.judging.judge import Judge
 from judge.judging.scoring import STRATEGIES, Strategy
 from judge.pairs.balance import even_lengths
-from judge.planning import judge_of
 from judge.prompts.templates import pairwise_direct
 from judge.statistics import Outcome, calibration_error, summarize
 from judge.store.database import outlasting
 from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
+from judge.teaching import budget
+from judge.teaching.funnel import Step
+from judge.teaching.planning import judge_of
 from judge.verdict import Verdict
 from judge.versions.version import Probe, StrategyCalibration, read_manifest
 from workers.attack import ATTACKS, PHRASES, attack_reads, measure_attacks, measure_phrases

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from judge.examples import is_validation
 from judge.pairs.balance import capped, even_lengths, even_places
 from judge.store.tables import ExampleRow, JudgmentRow, PairRow, SelectionRow
+from judge.teaching.examples import is_validation
 from workers.drops import Dropping
 from workers.stage import Stage
 

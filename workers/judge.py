@@ -22,12 +22,12 @@ from judge.backend.patience import patiently
 from judge.backend.vllm import Backends, Sampling
 from judge.comparison import Comparison, Side
 from judge.errors import Conflict, VersionChanged
-from judge.funnel import Step
 from judge.judging.judge import SIDES
 from judge.judging.voting import Vote
-from judge.planning import judge_of
 from judge.store import queue
 from judge.store.tables import JudgmentRow, PairRow
+from judge.teaching.funnel import Step
+from judge.teaching.planning import judge_of
 from workers.batches import in_portions
 from workers.stage import Stage
 

@@ -12,12 +12,13 @@ from rq import Queue, Worker
 from rq.job import Job
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import campaigns, evaluations, iterations, schedule
+from judge import evaluations
 from judge.backend.processor import keep_niceness
 from judge.errors import JudgesmithError
 from judge.settings import Settings
 from judge.store import database, queue
 from judge.store.database import Sessions
+from judge.teaching import campaigns, iterations, schedule
 
 logger = logging.getLogger(__name__)
 SWEEP_S = 10

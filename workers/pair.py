@@ -16,13 +16,13 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge import budget, planning
 from judge.comparison import Instruction, PreferencePair
 from judge.judging.judge import Judge
 from judge.pairs.responses import near_identical
 from judge.pairs.strategies import Answered, construct
-from judge.profiles import OF_LOGS, Related
 from judge.store.tables import PairRow, ResponseRow
+from judge.teaching import budget, planning
+from judge.teaching.profiles import OF_LOGS, Related
 from workers.drops import Dropping
 from workers.responses import all_tasks, generate, probing_tasks, selected, why_not, written
 from workers.stage import Stage

@@ -18,8 +18,8 @@ from judge.comparison import Instruction
 from judge.pairs.generator import Generator, connected
 from judge.pairs.responses import flaw, rewrite_flaw
 from judge.pairs.strategies import whole_sentences
-from judge.profiles import IterationSettings
 from judge.store.tables import InstructionRow, ResponseRow, SelectionRow
+from judge.teaching.profiles import IterationSettings
 from workers.batches import in_portions
 from workers.rewriting import another_request
 from workers.stage import Stage

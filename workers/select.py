@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge import budget, fingerprints, instructions, planning, protected
+from judge import fingerprints, instructions, protected
 from judge.comparison import Instruction
 from judge.draw import is_drawn
 from judge.errors import Conflict, InvalidInput
@@ -25,6 +25,7 @@ from judge.pairs.generator import Generator, connected, generator_name
 from judge.pairs.selection import Candidate, draw, target_complexity
 from judge.protected import Close
 from judge.store.tables import InstructionRow, ModelVersion, SelectionRow
+from judge.teaching import budget, planning
 from workers.batches import in_portions
 from workers.drops import Dropping
 from workers.scan import scan

@@ -15,13 +15,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from judge import iterations
 from judge.errors import BadModel, Cancelled, Conflict, Fenced, JudgesmithError
-from judge.iterations import LEASE_S, Lease
-from judge.profiles import IterationSettings
 from judge.settings import Settings
 from judge.store import database, queue
 from judge.store.tables import ModelVersion
+from judge.teaching import iterations
+from judge.teaching.iterations import LEASE_S, Lease
+from judge.teaching.profiles import IterationSettings
 from judge.versions.version import VersionStore, read_manifest
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from judge.comparison import PreferencePair, Side
 from judge.errors import Conflict
-from judge.examples import Example, load_examples
 from judge.judging.judge import Judge
-from judge.planning import judge_of
 from judge.prompts.templates import pairwise_reasoning, pointwise
+from judge.teaching.examples import Example, load_examples
+from judge.teaching.planning import judge_of
 from workers.stage import Stage
 
 MINIMUM_PAIRS = 8

@@ -1,6 +1,6 @@
 """What disqualifies a generated response, and a pair of responses. Pure, given the texts.
 
-Each check names its reason; whoever drops a text counts it by that reason (`judge.funnel`). They are made to
+Each check names its reason; whoever drops a text counts it by that reason (`judge.teaching.funnel`). They are made to
 be wrong in one direction: a text that is dropped for nothing costs little, but only what is surely useless is
 dropped, because a small generator has little to spare.
 """

@@ -7,15 +7,15 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from judge import dataset, iterations
-from judge.dataset import Part
 from judge.errors import Conflict
-from judge.examples import Examples, load_examples
 from judge.judging.judge import Judge
-from judge.planning import judge_of
-from judge.profiles import IterationSettings
 from judge.store.keys import Principal
 from judge.store.tables import IterationRow
+from judge.teaching import dataset, iterations
+from judge.teaching.dataset import Part
+from judge.teaching.examples import Examples, load_examples
+from judge.teaching.planning import judge_of
+from judge.teaching.profiles import IterationSettings
 from judge.versions.version import VersionStore
 from service.auth import allow
 from service.state import State, state

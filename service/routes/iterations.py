@@ -10,12 +10,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from judge import campaigns, iterations, planning
 from judge.errors import Fault, InvalidInput
-from judge.funnel import funnel
 from judge.store import queue
 from judge.store.keys import Principal
 from judge.store.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
+from judge.teaching import campaigns, iterations, planning
+from judge.teaching.funnel import funnel
 from judge.versions.version import VersionStore
 from service.auth import allow
 from service.events import LAST, followed

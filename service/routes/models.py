@@ -8,9 +8,9 @@ from fastapi.responses import PlainTextResponse
 from sqlalchemy import select
 
 from judge.errors import Conflict, NotFound
-from judge.iterations import ON_TRIAL
 from judge.store.keys import Principal
 from judge.store.tables import IterationRow, ModelVersion
+from judge.teaching.iterations import ON_TRIAL
 from judge.versions import card
 from judge.versions.pointer import Pointer, read_pointer
 from judge.versions.version import Manifest

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from sqlalchemy.orm import Session
 
-from judge import planning, schedule
 from judge.errors import NotFound
 from judge.store.keys import Principal
 from judge.store.tables import ScheduleRow
+from judge.teaching import planning, schedule
 from judge.versions.version import VersionStore
 from service.auth import allow
 from service.schemas.iterations import ScheduleAnswer, ScheduleRequest

@@ -5,11 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from judge import iterations, trials
+from judge import trials
 from judge.errors import Conflict
 from judge.store.audit import record
 from judge.store.keys import Principal
 from judge.store.tables import IterationRow, TrialRow
+from judge.teaching import iterations
 from judge.versions.pointer import read_pointer
 from service.auth import allow
 from service.routes.models import put_into_service

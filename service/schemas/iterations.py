@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from judge.profiles import Profile
+from judge.teaching.profiles import Profile
 from service.schemas.base import Strict
 
 

@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 
-from judge.profiles import IterationSettings
 from judge.statistics import Tally
+from judge.teaching.profiles import IterationSettings
 from judge.trials import Report, alarm
 
 SETTINGS = IterationSettings()

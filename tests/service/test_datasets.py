@@ -7,8 +7,8 @@ import pytest
 
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
-from judge.profiles import iteration_settings
 from judge.store.tables import ExampleRow, InstructionRow, IterationRow, JudgmentRow, PairRow
+from judge.teaching.profiles import iteration_settings
 
 SETTINGS = {"dpo_epochs": 1, "field_tokens": 64}
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from judge import iterations
 from judge.backend.engine import free_port
-from judge.iterations import Lease
+from judge.teaching import iterations
+from judge.teaching.iterations import Lease
 from service.events import LAST
 from stack.spawn import CODE
 

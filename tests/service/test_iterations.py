@@ -8,9 +8,9 @@ import time
 import pytest
 from rq import Queue
 
-from judge import iterations
 from judge.store import queue
 from judge.store.tables import DropRow, InstructionRow
+from judge.teaching import iterations
 
 
 def test_an_iteration_is_committed_and_queued(world):

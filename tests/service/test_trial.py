@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from judge import trials
-from judge.profiles import iteration_settings
 from judge.store.tables import AuditEntry, DecisionRow, IterationRow, TrialDecisionRow, TrialRow
+from judge.teaching.profiles import iteration_settings
 from judge.trials import Seen
 from judge.versions.pointer import read_pointer
 from tests.scripted_vllm import Script, ScriptedVLLM

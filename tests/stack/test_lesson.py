@@ -9,8 +9,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from judge.effort import Pace
 from judge.errors import BackendError
+from judge.teaching.effort import Pace
 from stack.gateway import Gateway
 from stack.lesson import Lesson
 from stack.narrator import Narrator

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pytest
 from tokenizers import Tokenizer
 
-from judge import iterations
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
-from judge.profiles import iteration_settings
 from judge.store.database import Sessions
 from judge.store.tables import IterationRow
+from judge.teaching import iterations
+from judge.teaching.profiles import iteration_settings
 from judge.versions.pointer import move_champion
 from judge.versions.version import VersionStore
 from tests.scripted_vllm import Script, ScriptedVLLM, hashed_margin

@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import select
 
-from judge import budget, iterations
 from judge.anchors import parse_anchors, replace_anchors
 from judge.comparison import Instruction
 from judge.instructions import Gathered, store
-from judge.planning import judge_of
-from judge.profiles import IterationSettings, iteration_settings
 from judge.store.tables import DropRow, InstructionRow, JudgmentRow, PairRow
+from judge.teaching import budget, iterations
+from judge.teaching.planning import judge_of
+from judge.teaching.profiles import IterationSettings, iteration_settings
 from tests.workers.conftest import SMALL, WORDS
 from tests.workers.test_generator import able, topic
 

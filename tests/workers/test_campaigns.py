@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from judge import campaigns, iterations, schedule
 from judge.errors import Conflict, InvalidInput
 from judge.store.queue import connect
 from judge.store.tables import AuditEntry, CampaignRow, IterationRow, ScheduleRow
+from judge.teaching import campaigns, iterations, schedule
 from judge.versions.pointer import move_champion
 from tests.versions import register
 from workers.main import begin, sweep

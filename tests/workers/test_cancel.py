@@ -8,8 +8,8 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from judge import iterations
 from judge.store.tables import ModelVersion, StageRow
+from judge.teaching import iterations
 from judge.versions.pointer import read_pointer
 
 LONG = {"pointwise_epochs": 40, "checkpoint_every": 5}

@@ -5,9 +5,9 @@ import random
 import pytest
 from sqlalchemy import select
 
-from judge.examples import load_examples
-from judge.profiles import IterationSettings
 from judge.store.tables import DropRow, ExampleRow, InstructionRow, JudgmentRow, PairRow, SelectionRow
+from judge.teaching.examples import load_examples
+from judge.teaching.profiles import IterationSettings
 from workers.drops import Dropping
 from workers.filter import accept
 

@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 from sqlalchemy import select
 
-from judge.iterations import StageRow, update
 from judge.pairs.classification import CATEGORIES
 from judge.pairs.responses import rewrite_flaw
 from judge.store.tables import (
@@ -17,6 +16,7 @@ from judge.store.tables import (
     ResponseRow,
     SelectionRow,
 )
+from judge.teaching.iterations import StageRow, update
 from tests.scripted_vllm import scripted
 from tests.workers.conftest import respond
 from workers.pair import PROBES, resolved

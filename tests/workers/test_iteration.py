@@ -8,15 +8,15 @@ from itertools import count
 import pytest
 from sqlalchemy import select
 
-from judge import iterations
 from judge.backend.vllm import Backends
 from judge.comparison import Instruction
-from judge.examples import Example, load_examples
 from judge.judging.judge import Judge
-from judge.profiles import iteration_settings
 from judge.prompts.assembler import Assembler, load_encoder
 from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.store.tables import EvaluationRow, ExampleRow, JudgmentRow, PairRow, ResponseRow, SelectionRow
+from judge.teaching import iterations
+from judge.teaching.examples import Example, load_examples
+from judge.teaching.profiles import iteration_settings
 from judge.versions.pointer import read_pointer
 from tests.scripted_vllm import hashed_margin
 from tests.workers.conftest import SMALL, respond

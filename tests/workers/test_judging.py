@@ -7,11 +7,11 @@ import pytest
 from rq import Queue
 from sqlalchemy import delete, select, update
 
-from judge import iterations
-from judge.iterations import Lease
 from judge.judging.judge import Judge
 from judge.store import queue
 from judge.store.tables import JudgmentRow, StageRow
+from judge.teaching import iterations
+from judge.teaching.iterations import Lease
 from tests.scripted_vllm import scripted
 from workers import judge
 from workers.batches import in_portions

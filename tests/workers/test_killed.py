@@ -21,11 +21,9 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import aliased
 
-from judge import iterations
 from judge.backend.engine import free_port
 from judge.backend.patience import back
 from judge.backend.vllm import VLLM
-from judge.iterations import MAX_EPOCHS, STAGES, Lease
 from judge.store.tables import (
     DropRow,
     EvaluationRow,
@@ -37,6 +35,8 @@ from judge.store.tables import (
     SelectionRow,
     StageRow,
 )
+from judge.teaching import iterations
+from judge.teaching.iterations import MAX_EPOCHS, STAGES, Lease
 from judge.versions.pointer import read_pointer
 from stack.home import Home
 from stack.postgres import Postgres, prepare_postgres

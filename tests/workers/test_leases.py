@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import text
 
-from judge import iterations
 from judge.errors import Cancelled, Conflict, Fenced
-from judge.iterations import MAX_ATTEMPTS, Lease
 from judge.store.queue import connect
 from judge.store.tables import StageRow
+from judge.teaching import iterations
+from judge.teaching.iterations import MAX_ATTEMPTS, Lease
 from workers.main import AllowedJob, sweep
 
 

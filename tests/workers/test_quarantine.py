@@ -2,8 +2,9 @@
 
 from sqlalchemy import select
 
-from judge import iterations, quarantine
+from judge import quarantine
 from judge.store.tables import InstructionRow, JudgmentRow, PairRow, QuarantineRow, SelectionRow
+from judge.teaching import iterations
 from workers.gather import run_gather
 
 

@@ -17,9 +17,9 @@ from transformers import TrainerControl, TrainerState
 from judge.backend.processor import dtype_for
 from judge.backend.vllm import Backends
 from judge.comparison import Instruction, PreferencePair
-from judge.examples import Example
 from judge.judging.judge import Judge
-from judge.profiles import iteration_settings
+from judge.teaching.examples import Example
+from judge.teaching.profiles import iteration_settings
 from judge.versions.version import VersionStore
 from stack.spawn import CODE
 from tests.tiny_model import make_tiny_model

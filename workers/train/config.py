@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from judge.backend.processor import Dtype
-from judge.profiles import IterationSettings
+from judge.teaching.profiles import IterationSettings
 
 Row = dict[str, list[int]]
 LESSONS = ("reasoned", "preferences", "pointwise")

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from judge.profiles import IterationSettings
+from judge.teaching.profiles import IterationSettings
 
 
 def load(folder: Path) -> Any:

@@ -14,7 +14,7 @@ from judge.errors import InvalidInput
 from judge.pairs.classification import CATEGORIES, LENGTHS, Classification, complexity_range, parse
 from judge.pairs.classifier import PROMPT_HASH, classify
 from judge.pairs.selection import Candidate, Quotas, draw, target_complexity
-from judge.profiles import PRESETS, iteration_settings
+from judge.teaching.profiles import PRESETS, iteration_settings
 
 NONE = Quotas({}, {}, {})
 

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from judge.comparison import PreferencePair, Side
 from judge.draw import is_drawn
 from judge.pairs.balance import even_places
-from judge.profiles import IterationSettings
 from judge.store.tables import ExampleRow, JudgmentRow, PairRow
+from judge.teaching.profiles import IterationSettings
 
 
 @dataclass(frozen=True, slots=True)

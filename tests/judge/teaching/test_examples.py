@@ -2,8 +2,8 @@
 
 import random
 
-from judge.examples import contrast, is_validation
 from judge.store.tables import JudgmentRow
+from judge.teaching.examples import contrast, is_validation
 
 
 def judgment(pair, chosen_first, correct, sample=0):

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from judge import budget, iterations
 from judge.backend.vllm import Backends
 from judge.judging.judge import Judge
-from judge.profiles import IterationSettings, Profile, iteration_settings, profile_for
+from judge.teaching import budget, iterations
+from judge.teaching.profiles import IterationSettings, Profile, iteration_settings, profile_for
 from judge.versions.version import VersionStore, parameters
 
 

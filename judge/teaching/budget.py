@@ -7,9 +7,9 @@ what the judge will write.
 from judge.comparison import Comparison, Instruction
 from judge.errors import Fault, InvalidInput, PromptTooLong
 from judge.judging.judge import SIDES, Judge
-from judge.profiles import IterationSettings
 from judge.prompts.assembler import Assembler
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning, pointwise
+from judge.teaching.profiles import IterationSettings
 
 _SMALLEST = Comparison(Instruction.of("."), ".", ".")
 _UNLIMITED = 2**31

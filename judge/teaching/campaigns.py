@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from judge import iterations
 from judge.errors import Conflict
-from judge.profiles import Profile, iteration_settings
 from judge.store.audit import record
 from judge.store.tables import CampaignRow, IterationRow
+from judge.teaching import iterations
+from judge.teaching.profiles import Profile, iteration_settings
 
 MAX_REFUSALS = 2
 # How an iteration ends whose candidate the gate, an alarm or a person did not let into service.

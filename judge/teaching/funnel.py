@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from judge.iterations import STAGES
+from judge.teaching.iterations import STAGES
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import pytest
 
 from judge.errors import InvalidInput
 from judge.probes import FEWEST_RATIONALES
-from judge.profiles import PRESETS, iteration_settings
+from judge.teaching.profiles import PRESETS, iteration_settings
 
 
 @pytest.mark.parametrize("profile", [name for name in PRESETS if name != "smoke"])

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from judge import effort
-from judge.effort import Effort, Pace
-from judge.profiles import iteration_settings
+from judge.teaching import effort
+from judge.teaching.effort import Effort, Pace
+from judge.teaching.profiles import iteration_settings
 
 PACE = Pace(read=1000.0, written=100.0, trained=200.0, loading_s=30.0)
 SMALL = iteration_settings("small", {})

@@ -17,10 +17,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from judge.errors import Cancelled, Conflict, Fenced, NotFound
-from judge.profiles import IterationSettings, Profile
 from judge.store.audit import record
 from judge.store.database import Sessions, outlasting
 from judge.store.tables import IterationRow, ModelVersion, StageRow
+from judge.teaching.profiles import IterationSettings, Profile
 from judge.versions.pointer import read_pointer
 
 STAGES = ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote")

@@ -19,11 +19,11 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge import campaigns, iterations
 from judge.errors import Fault, InvalidInput
-from judge.profiles import Profile, iteration_settings
 from judge.store.audit import record
 from judge.store.tables import InstructionRow, IterationRow, ScheduleRow
+from judge.teaching import campaigns, iterations
+from judge.teaching.profiles import Profile, iteration_settings
 from judge.versions.pointer import read_pointer
 
 logger = logging.getLogger(__name__)

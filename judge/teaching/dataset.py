@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from judge.examples import Example, Examples
 from judge.judging.judge import Judge
 from judge.prompts.templates import pairwise_reasoning
+from judge.teaching.examples import Example, Examples
 
 Part = Literal["reasoned", "preferences", "pointwise"]
 PARTS: tuple[Part, ...] = get_args(Part)

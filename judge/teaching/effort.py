@@ -8,7 +8,7 @@ packaged model makes of them (docs/measurements.md).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from judge.profiles import IterationSettings
+from judge.teaching.profiles import IterationSettings
 
 # What is ours in a prompt: of a pointwise read, and of a comparison.
 _OWN_POINTWISE, _OWN_PAIRWISE = 60, 130
