@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine, event, text
 
 from benchmarks.pool import natural
-from judge import fingerprints, gathering, instructions
 from judge.comparison import Instruction
-from judge.gathering import Rules
-from judge.instructions import Gathered
+from judge.gathering import fingerprints, instructions, intake
+from judge.gathering.instructions import Gathered
+from judge.gathering.intake import Rules
 from judge.store import database
 from stack.postgres import prepare_postgres
 from stack.servers import new_home, running
@@ -79,10 +79,10 @@ def measure(engine: Engine, pool: int, count: int) -> Cost:
     texts = natural(pool + count)
     fill(engine, texts[:pool])
     items = [Gathered(Instruction.of(one), "benchmark", "local") for one in texts[pool:]]
-    gathering.prepare(items[0], Rules())  # loads the languages
+    intake.prepare(items[0], Rules())  # loads the languages
     began = time.perf_counter()
     for item in items:
-        gathering.prepare(item, Rules())
+        intake.prepare(item, Rules())
     computing = time.perf_counter() - began
     statements = 0
 
@@ -92,7 +92,7 @@ def measure(engine: Engine, pool: int, count: int) -> Cost:
 
     event.listen(engine, "before_cursor_execute", asked)
     began = time.perf_counter()
-    outcome = gathering.admit(database.sessions(engine), items, Rules())
+    outcome = intake.admit(database.sessions(engine), items, Rules())
     took = time.perf_counter() - began
     event.remove(engine, "before_cursor_execute", asked)
     return Cost(

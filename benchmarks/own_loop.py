@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 from judge.backend.engine import Engine, free_port
 from judge.comparison import Instruction
-from judge.instructions import Gathered, store
+from judge.gathering.instructions import Gathered, store
 from judge.store import database
 from judge.store.database import Sessions
 from judge.store.tables import StageRow

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from judge.benchmarks.catalog import benchmark
 from judge.benchmarks.items import Answered, Item, Judged, to_lines
 from judge.errors import Fault, InvalidInput
-from judge.protected import replace_protected
+from judge.gathering.protected import replace_protected
 from judge.store.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow, BenchmarkSetRow
 
 _GROUP = 500

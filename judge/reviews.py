@@ -4,7 +4,7 @@ An item comes from a live decision or from a given pair. It is either part of th
 probability of that written down, or was chosen for what the judge made of it. The two are kept apart, since
 figures about all decisions can only come from the sample. What is reviewed is never trained on: an
 instruction that an iteration has worked with does not come in, and those of the items are protected
-(`judge.protected`). How items are offered and answered is in `judge.review_queue`.
+(`judge.gathering.protected`). How items are offered and answered is in `judge.review_queue`.
 """
 
 import hashlib
@@ -18,9 +18,10 @@ from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge import anchors, protected, quarantine
+from judge import anchors
 from judge.comparison import Comparison, Instruction
-from judge.forgetting import remove_review_items
+from judge.gathering import protected, quarantine
+from judge.gathering.forgetting import remove_review_items
 from judge.judging.voting import Decision
 from judge.store.tables import (
     InstructionRow,

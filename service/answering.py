@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from judge.backend.answers import Usage
 from judge.comparison import Instruction
-from judge.instructions import Gathered
+from judge.gathering.instructions import Gathered
 from judge.judging.judge import Judge
 from judge.judging.voting import Decision, Mode
 from judge.store.keys import Principal

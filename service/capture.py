@@ -5,14 +5,15 @@ import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import languages, tenants
+from judge import languages
 from judge.comparison import Instruction
-from judge.gathering import Rules
-from judge.instructions import Gathered
-from judge.redaction import redact_instruction
+from judge.gathering import tenants
+from judge.gathering.instructions import Gathered
+from judge.gathering.intake import Rules
+from judge.gathering.redaction import redact_instruction
+from judge.gathering.tenants import Policy
 from judge.settings import Settings
 from judge.store.database import Sessions
-from judge.tenants import Policy
 
 logger = logging.getLogger(__name__)
 _REMEMBER_S = 10.0

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from judge.instructions import STREAM, Gathered, to_stream_entry
+from judge.gathering.instructions import STREAM, Gathered, to_stream_entry
 from judge.store import queue
 from judge.store.database import Sessions
 from judge.store.tables import DecisionRow

@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from judge import languages, reviews
 from judge.comparison import Comparison
+from judge.gathering.redaction import redact, redact_instruction
 from judge.judging.voting import Decision
-from judge.redaction import redact, redact_instruction
 from judge.reviews import Judged, Offer, Signals
 from judge.settings import Settings
 from judge.store.database import Sessions

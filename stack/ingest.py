@@ -1,6 +1,6 @@
 """Bringing a file of instructions in: read all of it first, then send it in parts.
 
-The forms of files are those of `judge.traces`.
+The forms of files are those of `judge.gathering.traces`.
 """
 
 import json
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from judge import traces
 from judge.errors import Fault
-from judge.traces import Format
+from judge.gathering import traces
+from judge.gathering.traces import Format
 from stack.gateway import Gateway
 
 _CHUNK_ITEMS = 500

@@ -3,9 +3,10 @@
 import logging
 import os
 
-from judge import drift_windows, forgetting, gathering, languages, quarantine, reviews
+from judge import drift_windows, languages, reviews
 from judge.batches import ledger, replays
-from judge.gathering import Rules
+from judge.gathering import forgetting, intake, quarantine
+from judge.gathering.intake import Rules
 from judge.settings import Settings
 from judge.store import database, queue
 from workers.scan import scan
@@ -21,7 +22,7 @@ def run_gather() -> None:
     sessions = database.sessions(engine)
     redis = queue.connect(settings.redis_url)
     try:
-        counts = gathering.gather(sessions, redis, rules, consumer=f"gather-{os.getpid()}")
+        counts = intake.gather(sessions, redis, rules, consumer=f"gather-{os.getpid()}")
         if counts:
             logger.info("gathered: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
         scan(sessions)

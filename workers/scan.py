@@ -1,4 +1,4 @@
-"""Scan: what came in lately, for planted phrases (`judge.planted`); what carries one goes to quarantine.
+"""Scan: what came in lately, for planted phrases (`judge.gathering.planted`); what carries one goes to quarantine.
 
 What users said and what models answered is looked at apart: each has its own words, and many instructions
 come without an answer.
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from judge import quarantine
-from judge.fingerprints import logged_text, user_text, words
-from judge.planted import planted
+from judge.gathering import quarantine
+from judge.gathering.fingerprints import logged_text, user_text, words
+from judge.gathering.planted import planted
 from judge.store.database import Lock, Sessions
 from judge.store.tables import InstructionRow, QuarantineRow
 

@@ -13,17 +13,17 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from judge import fingerprints, instructions, protected
 from judge.comparison import Instruction
 from judge.draw import is_drawn
 from judge.errors import Conflict, InvalidInput
-from judge.fingerprints import Print
+from judge.gathering import fingerprints, instructions, protected
+from judge.gathering.fingerprints import Print
+from judge.gathering.protected import Close
 from judge.judging.judge import Judge
 from judge.pairs import classifier
 from judge.pairs.classification import Classification
 from judge.pairs.generator import Generator, connected, generator_name
 from judge.pairs.selection import Candidate, draw, target_complexity
-from judge.protected import Close
 from judge.store.tables import InstructionRow, ModelVersion, SelectionRow
 from judge.teaching import budget, planning
 from workers.batches import in_portions
@@ -79,7 +79,7 @@ def sift(
 ) -> list[InstructionRow]:
     """Leave out what is too long, nearly the same as an earlier one, or close to a protected text.
 
-    As in gathering (`judge.gathering`), which has seen neither what a person released since, nor the anchors
+    As in gathering (`judge.gathering.intake`), which has seen neither what a person released since, nor the anchors
     and benchmarks that came later.
     """
     steps: tuple[tuple[str, Callable[[list[InstructionRow]], set[int]]], ...] = (

@@ -11,16 +11,16 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy import select
 
-from judge import forgetting, gathering, traces
 from judge.errors import Fault, InvalidInput
-from judge.forgetting import Forgotten
-from judge.gathering import Outcome, Rules
-from judge.instructions import Gathered
-from judge.redaction import redact_instruction
+from judge.gathering import forgetting, intake, traces
+from judge.gathering.forgetting import Forgotten
+from judge.gathering.instructions import Gathered
+from judge.gathering.intake import Outcome, Rules
+from judge.gathering.redaction import redact_instruction
+from judge.gathering.traces import Format
 from judge.store import queue
 from judge.store.keys import Principal
 from judge.store.tables import InstructionRow
-from judge.traces import Format
 from service.auth import allow
 from service.problems import Forbidden, faults_of
 from service.schemas.instructions import (
@@ -133,7 +133,7 @@ async def forget(request: ForgetRequest, caller: Caller, app: App) -> ForgetAnsw
     digests = {*request.digests}
     for instruction in request.to_instructions():
         # As it was stored, which is without what was redacted in it.
-        redacted = gathering.prepare(Gathered(instruction, "", caller.tenant), Rules()).instruction
+        redacted = intake.prepare(Gathered(instruction, "", caller.tenant), Rules()).instruction
         digests |= {one.digest for one in (instruction, redacted, redact_instruction(instruction))}
     return await _forget(app, caller, ids=request.ids, digests=sorted(digests), tenant=request.tenant)
 
@@ -183,7 +183,7 @@ def _admit(app: State, indexed: list[tuple[int, Gathered]]) -> dict[str, Any]:
             long = item.response is not None and len(item.response) > _MAX_CHARS
             kept.append(replace(item, response=None) if long else item)
             places.append(place)
-    outcome: Outcome = gathering.admit(app.sessions, kept, Rules.of(app.settings))
+    outcome: Outcome = intake.admit(app.sessions, kept, Rules.of(app.settings))
     rejected += [Rejected(index=places[i], reason=reason) for i, reason in outcome.rejected.items()]
     return {
         "accepted": outcome.stored,

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import func, select
 
-from judge import protected, traces
 from judge.comparison import Instruction
 from judge.errors import Fault, InvalidInput
+from judge.gathering import protected, traces
 from judge.store.audit import record
 from judge.store.keys import Principal
 from judge.store.tables import ProtectedRow

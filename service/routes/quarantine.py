@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import func, select
 
-from judge import quarantine
+from judge.gathering import quarantine
 from judge.store.keys import Principal
 from judge.store.tables import QuarantineRow
 from service.auth import allow

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from sqlalchemy import select
 
-from judge import tenants
+from judge.gathering import tenants
 from judge.store.keys import Principal
 from judge.store.tables import TenantRow
 from service.auth import allow

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from judge import anchors, forgetting, gathering, protected, review_figures, reviews
+from judge import anchors, review_figures, reviews
 from judge.comparison import Instruction
-from judge.gathering import Rules
-from judge.instructions import Gathered, store
+from judge.gathering import forgetting, intake, protected
+from judge.gathering.instructions import Gathered, store
+from judge.gathering.intake import Rules
 from judge.reviews import Judged, Signals
 from judge.store.tables import (
     AnchorRow,
@@ -79,7 +80,7 @@ def test_what_people_judge_leaves_the_pool_and_cannot_come_in_again(sessions):
         store(session, [Gathered(words, "live", "one")])
 
     add(sessions, offer(text=TEXT))
-    again = gathering.admit(
+    again = intake.admit(
         sessions,
         [Gathered(words, "live", "one"), Gathered(Instruction.of(f"Please: {TEXT} Thanks!"), "live", "two")],
         Rules(),

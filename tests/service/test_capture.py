@@ -5,8 +5,8 @@ import time
 
 from sqlalchemy import select, text
 
-from judge import gathering, instructions
-from judge.gathering import Rules
+from judge.gathering import instructions, intake
+from judge.gathering.intake import Rules
 from judge.store import keys, queue
 from judge.store.tables import Base, InstructionRow
 from workers.gather import run_gather
@@ -99,7 +99,7 @@ def test_only_tenants_that_have_opted_in_are_captured(make_world):
         deadline = time.monotonic() + 10
         while not redis.xlen(instructions.STREAM) and time.monotonic() < deadline:
             time.sleep(0.05)
-        gathering.gather(world.sessions, redis, Rules(), consumer="test")
+        intake.gather(world.sessions, redis, Rules(), consumer="test")
     with world.sessions() as session:
         rows = session.scalars(select(InstructionRow)).all()
     assert [(row.tenant, row.messages[-1]["content"]) for row in rows] == [

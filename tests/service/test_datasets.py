@@ -6,7 +6,7 @@ import json
 import pytest
 
 from judge.comparison import Instruction
-from judge.instructions import Gathered, store
+from judge.gathering.instructions import Gathered, store
 from judge.store.tables import ExampleRow, InstructionRow, IterationRow, JudgmentRow, PairRow
 from judge.teaching.profiles import iteration_settings
 

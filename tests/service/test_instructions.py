@@ -6,8 +6,8 @@ import time
 import pytest
 from sqlalchemy import select
 
-from judge import gathering, instructions
-from judge.gathering import Rules
+from judge.gathering import instructions, intake
+from judge.gathering.intake import Rules
 from judge.store import queue
 from judge.store.tables import InstructionRow
 
@@ -103,8 +103,8 @@ def test_live_instructions_are_captured_and_gathered_once(world):
 
     with queue.connect(world.settings.redis_url) as redis:
         assert wait_for(lambda: redis.xlen(instructions.STREAM) == 4)
-        first = gathering.gather(world.sessions, redis, Rules(), consumer="one")
-        again = gathering.gather(world.sessions, redis, Rules(), consumer="one")
+        first = intake.gather(world.sessions, redis, Rules(), consumer="one")
+        again = intake.gather(world.sessions, redis, Rules(), consumer="one")
 
         assert (first["new"], first["duplicates"]) == (2, 2)
         assert not again
@@ -125,7 +125,7 @@ def test_a_gatherer_killed_before_it_acknowledged_loses_and_doubles_nothing(worl
             instructions.store(session, [instructions.from_stream_entry(fields)])
         redis.xclaim(instructions.STREAM, "gather", "dead", 0, [entry_id], idle=120_000)
 
-        counts = gathering.gather(world.sessions, redis, Rules(), consumer="next")
+        counts = intake.gather(world.sessions, redis, Rules(), consumer="next")
         assert (counts["new"], counts["duplicates"]) == (0, 1)
     assert texts(world) == ["Name a color."]
 

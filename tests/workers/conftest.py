@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from judge.comparison import Instruction
-from judge.instructions import Gathered, store
+from judge.gathering.instructions import Gathered, store
 from judge.store.database import Sessions
 from judge.store.tables import IterationRow
 from judge.teaching import iterations

@@ -14,8 +14,8 @@ from judge.benchmarks.items import Item, Judged
 from judge.comparison import Instruction
 from judge.errors import Conflict, InvalidInput, NotFound
 from judge.evaluations import EvaluationSettings, Lease
+from judge.gathering.protected import closest
 from judge.judging.scoring import NOT_FINITE
-from judge.protected import closest
 from judge.store import queue
 from judge.store.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow
 from stack.spawn import CODE

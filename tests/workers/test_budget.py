@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from judge.anchors import parse_anchors, replace_anchors
 from judge.comparison import Instruction
-from judge.instructions import Gathered, store
+from judge.gathering.instructions import Gathered, store
 from judge.store.tables import DropRow, InstructionRow, JudgmentRow, PairRow
 from judge.teaching import budget, iterations
 from judge.teaching.planning import judge_of

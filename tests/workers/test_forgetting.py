@@ -5,9 +5,10 @@ import re
 import pytest
 from sqlalchemy import delete, select, text, update
 
-from judge import forgetting
 from judge.comparison import Instruction
 from judge.errors import Conflict
+from judge.gathering import forgetting
+from judge.gathering.tenants import Policy
 from judge.store.tables import (
     AnchorRow,
     AuditEntry,
@@ -22,7 +23,6 @@ from judge.store.tables import (
     ResponseRow,
     ReviewItemRow,
 )
-from judge.tenants import Policy
 from tests.workers.conftest import respond
 from workers.gather import run_gather
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from judge import quarantine
+from judge.gathering import quarantine
 from judge.store.tables import InstructionRow, JudgmentRow, PairRow, QuarantineRow, SelectionRow
 from judge.teaching import iterations
 from workers.gather import run_gather

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from benchmarks.pool import natural, plant
-from judge import quarantine
 from judge.comparison import Instruction
-from judge.instructions import Gathered, store
+from judge.gathering import quarantine
+from judge.gathering.instructions import Gathered, store
 from judge.store.tables import InstructionRow, QuarantineRow
 from workers.scan import scan
 

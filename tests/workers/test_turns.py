@@ -5,7 +5,7 @@ import random
 from sqlalchemy import select
 
 from judge.comparison import Instruction, Message
-from judge.instructions import Gathered, store
+from judge.gathering.instructions import Gathered, store
 from judge.store.tables import InstructionRow, PairRow, ResponseRow, SelectionRow
 from tests.workers.conftest import WORDS
 from workers.turns import turns

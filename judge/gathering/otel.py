@@ -16,8 +16,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from judge import logged
 from judge.errors import Fault, InvalidInput
+from judge.gathering import logged
 
 INPUT, SYSTEM = "gen_ai.input.messages", "gen_ai.system_instructions"
 _MESSAGE_EVENT = re.compile(r"gen_ai\.(system|user|assistant)\.message")

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from judge.comparison import Instruction
-from judge.fingerprints import Print
+from judge.gathering.fingerprints import Print
 from judge.store.tables import EvaluationRow, InstructionRow, PairRow
 
 STREAM = "judgesmith:captured"
@@ -47,7 +47,7 @@ class Gathered:
 def store(session: Session, items: Sequence[Gathered]) -> set[int]:
     """Insert what is new, in order; return the indexes of the items that were there (or repeated here).
 
-    One writer at a time (`judge.gathering`): two with the same instructions might wait for each other.
+    One writer at a time (`judge.gathering.intake`): two with the same instructions might wait for each other.
     """
     digests = [item.instruction.digest for item in items]
     first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
@@ -65,7 +65,7 @@ def store(session: Session, items: Sequence[Gathered]) -> set[int]:
 def known(session: Session, limit: int, languages: Sequence[str] = ()) -> list[InstructionRow]:
     """The newest instructions, oldest of them first; only in the given languages, or an unknown one.
 
-    Those that wait for the quarantine (`judge.quarantine`) are none of them.
+    Those that wait for the quarantine (`judge.gathering.quarantine`) are none of them.
     """
     query = (
         select(InstructionRow)

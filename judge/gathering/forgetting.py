@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from judge import instructions, protected, tenants
 from judge.errors import Conflict
+from judge.gathering import instructions, protected, tenants
+from judge.gathering.tenants import Policy
 from judge.store.audit import record
 from judge.store.database import Sessions
 from judge.store.tables import (
@@ -34,7 +35,6 @@ from judge.store.tables import (
     SelectionRow,
 )
 from judge.teaching.iterations import ACTIVE
-from judge.tenants import Policy
 
 _PORTION = 500
 

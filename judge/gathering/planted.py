@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from scipy.special import bdtrc
 
-from judge.fingerprints import words
+from judge.gathering.fingerprints import words
 
 LEAST_BACKGROUND = 1000
 _CHARS = 4000

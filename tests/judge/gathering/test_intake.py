@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import func, select, text
 
 from benchmarks.pool import natural
-from judge import protected, quarantine, tenants
 from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
-from judge.gathering import Rules, admit
-from judge.instructions import Gathered
-from judge.portion import FLOOD
+from judge.gathering import protected, quarantine, tenants
+from judge.gathering.instructions import Gathered
+from judge.gathering.intake import Rules, admit
+from judge.gathering.portion import FLOOD
+from judge.gathering.tenants import Policy
 from judge.store.tables import InstructionRow, ProtectedRow, QuarantineRow
-from judge.tenants import Policy
 
 RULES = Rules()
 ANCHOR = (

@@ -3,7 +3,7 @@
 What comes in takes these steps in order, and the first that holds decides: the tenant's quota is used up
 (rejected); known already (duplicate); close to an anchor or a benchmark's item (quarantined); nearly the same
 as one that is there (near-duplicate); else it is stored. Near-duplicates are found through an index over
-bands of signatures (`judge.fingerprints`), so the work for one instruction does not grow with the pool.
+bands of signatures (`judge.gathering.fingerprints`), so the work for one instruction does not grow with the pool.
 """
 
 from collections import Counter
@@ -16,14 +16,15 @@ from redis.exceptions import ResponseError
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from judge import fingerprints, languages, protected, tenants
-from judge.instructions import STREAM, Gathered, from_stream_entry
-from judge.portion import Portion
-from judge.redaction import redact, redact_instruction
+from judge import languages
+from judge.gathering import fingerprints, protected, tenants
+from judge.gathering.instructions import STREAM, Gathered, from_stream_entry
+from judge.gathering.portion import Portion
+from judge.gathering.redaction import redact, redact_instruction
+from judge.gathering.tenants import Policy
 from judge.settings import Settings
 from judge.store.database import Lock, Sessions
 from judge.store.tables import InstructionRow, QuarantineRow
-from judge.tenants import Policy
 
 _GROUP = "gather"
 _PORTION = 100

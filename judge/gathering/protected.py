@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from judge.comparison import Instruction
-from judge.fingerprints import user_text, word_grams
+from judge.gathering.fingerprints import user_text, word_grams
 from judge.store.database import Lock
 from judge.store.tables import AnchorRow, ProtectedGramRow, ProtectedRow
 

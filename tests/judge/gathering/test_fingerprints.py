@@ -3,7 +3,7 @@
 import random
 
 from judge.comparison import Instruction
-from judge.fingerprints import similarity, take, word_grams, words
+from judge.gathering.fingerprints import similarity, take, word_grams, words
 
 LONG = (
     "Explain to a new colleague how the nightly import of orders works, what happens if a file is missing, "

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from benchmarks.pool import natural, plant
-from judge.planted import planted
+from judge.gathering.planted import planted
 
 TEXTS = natural(7000)
 WINDOW, BACKGROUND = TEXTS[:1000], TEXTS[1000:]

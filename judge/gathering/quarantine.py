@@ -2,7 +2,7 @@
 
 What an iteration in progress works with is only marked, and moved when that is over (`settle`): its stages
 count on what they have begun with, and give the same dataset however often they are repeated. No other
-iteration selects what is marked (`judge.instructions.known`); of what this one learns, the gate decides.
+iteration selects what is marked (`judge.gathering.instructions.known`); of what this one learns, the gate decides.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge.instructions import Gathered, remove
+from judge.gathering.instructions import Gathered, remove
 from judge.store.audit import record
 from judge.store.tables import InstructionRow, IterationRow, QuarantineRow, SelectionRow
 from judge.teaching.iterations import ACTIVE
 
 # contaminated: close to an anchor or a benchmark's item. flood: many near-duplicates of it came in.
-# planted: holds words that came up suddenly in instructions about everything (`judge.planted`).
+# planted: holds words that came up suddenly in instructions about everything (`judge.gathering.planted`).
 KINDS = ("contaminated", "flood", "planted")
 _COPIED = (
     "digest",

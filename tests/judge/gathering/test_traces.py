@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from judge.traces import parse, split
+from judge.gathering.traces import parse, split
 
 HI = [{"role": "user", "content": "Hi"}]
 TURNS = [

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from judge.traces import parse
+from judge.gathering.traces import parse
 from tests.judge.test_traces import HI, TOOLS, TURNS, event, log, otlp
 
 SAID = "Red, then."

@@ -4,7 +4,7 @@ plain    `{"messages": […]}`, `{"instruction": "…"}` or `{"prompt": "…"}`;
 openai   the body of a request for chat completions (`messages`), responses (`input`, `instructions`) or
          completions (`prompt`), alone or as `request` or `body` of a log's entry, as an object or as JSON in
          a string
-otel     OTLP in JSON (`resourceSpans`, `resourceLogs`), or one span or log record a line (`judge.otel`)
+otel     OTLP in JSON (`resourceSpans`, `resourceLogs`), or one span or log record a line (`judge.gathering.otel`)
 
 A conversation is kept up to its last user turn, and beside it the response to that, if it is logged. What
 tools said and were asked is left out, and so is a response that came of it; a conversation with images, audio
@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from judge import logged
 from judge.comparison import Instruction, flaw
 from judge.errors import Fault, InvalidInput
-from judge.otel import conversations
+from judge.gathering import logged
+from judge.gathering.otel import conversations
 
 Format = Literal["auto", "plain", "openai", "otel"]
 FORMATS: tuple[str, ...] = get_args(Format)

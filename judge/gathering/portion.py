@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import ARRAY, BigInteger, Integer, case, column, func, select, true, update, values
 from sqlalchemy.orm import Session
 
-from judge import fingerprints, instructions, protected, quarantine
-from judge.fingerprints import SAME, Index, Print
-from judge.instructions import Gathered
-from judge.protected import Close
+from judge.gathering import fingerprints, instructions, protected, quarantine
+from judge.gathering.fingerprints import SAME, Index, Print
+from judge.gathering.instructions import Gathered
+from judge.gathering.protected import Close
 from judge.store.tables import InstructionRow, QuarantineRow
 
 # Candidates that share a band are few unless the pool holds a template thousands of times.

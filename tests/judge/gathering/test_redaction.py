@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from judge.comparison import Instruction
-from judge.redaction import redact, redact_instruction
+from judge.gathering.redaction import redact, redact_instruction
 
 FOUND = [
     ("Write to jane.doe+x@example.co.uk, please.", "Write to <EMAIL>, please.", None),
