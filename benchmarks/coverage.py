@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from judge.benchmarks.arithmetic import Credit, Mean
-from judge.benchmarks.versus import mcnemar
-from judge.statistics import Outcome, compare
+from judge.evaluation.benchmarks.arithmetic import Credit, Mean
+from judge.evaluation.benchmarks.versus import mcnemar
+from judge.evaluation.statistics import Outcome, compare
 
 ROUNDS, ITEMS, INSTRUCTIONS = 1000, 400, 250
 TRUTH = 0.03

@@ -22,13 +22,13 @@ from typing import Any
 
 from judge.backend.engine import Engine, free_port
 from judge.backend.vllm import VLLM, Backends
-from judge.benchmarks.catalog import benchmark, load_items
-from judge.benchmarks.items import Answered, Item, Judged, to_lines
 from judge.errors import InvalidInput
-from judge.evaluating import How, answer
-from judge.evaluations import EvaluationSettings, sampled
+from judge.evaluation.benchmarks.catalog import benchmark, load_items
+from judge.evaluation.benchmarks.items import Answered, Item, Judged, to_lines
+from judge.evaluation.evaluating import How, answer
+from judge.evaluation.report import Run, build, page, table
+from judge.evaluation.runs import EvaluationSettings, sampled
 from judge.judging.judge import Judge
-from judge.report import Run, build, page, table
 from judge.versions.version import VersionStore
 from workers.batches import in_portions
 from workers.engine import take_weights

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judge.statistics import Outcome, compare, length_balanced
+from judge.evaluation.statistics import Outcome, compare, length_balanced
 from judge.store.tables import EvaluationRow, ExampleRow, PairRow
 from workers.attack import ATTACKS, PHRASES
 from workers.seal import FIT, HELD_OUT

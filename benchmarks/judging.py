@@ -25,12 +25,12 @@ from typing import Any
 import httpx
 
 from benchmarks.running import Served, served
-from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Side
+from judge.evaluation.anchors import LabeledPair, parse_anchors
+from judge.evaluation.statistics import wilson
 from judge.judging.judge import SIDES, Judge, Options
 from judge.judging.voting import Stopping, Vote, majority, stopped
 from judge.prompts.templates import pairwise_direct, pairwise_reasoning
-from judge.statistics import wilson
 
 CONCURRENCY = 16
 VOTES = 16

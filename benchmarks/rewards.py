@@ -24,11 +24,11 @@ from pathlib import Path
 import httpx
 
 from benchmarks.running import Served, served
-from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Instruction
+from judge.evaluation.anchors import LabeledPair, parse_anchors
+from judge.evaluation.statistics import wilson
 from judge.judging.judge import Options
 from judge.prompts.templates import pointwise
-from judge.statistics import wilson
 
 CALLERS = 64
 SIZES = (4, 8, 16)

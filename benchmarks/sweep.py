@@ -41,10 +41,10 @@ from benchmarks.sweep_strategies import (
     right,
     written_lessons,
 )
-from judge.anchors import LabeledPair
 from judge.backend.engine import Engine, free_port
 from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Instruction, PreferencePair, Side, other
+from judge.evaluation.anchors import LabeledPair
 from judge.judging.judge import Judge
 from judge.pairs.balance import even_lengths
 from judge.pairs.responses import near_identical

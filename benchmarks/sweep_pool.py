@@ -6,8 +6,8 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from judge.anchors import LabeledPair, parse_anchors
 from judge.comparison import Instruction
+from judge.evaluation.anchors import LabeledPair, parse_anchors
 from judge.judging.judge import Judge
 from judge.pairs.generator import Champion
 from judge.pairs.responses import flaw, near_identical

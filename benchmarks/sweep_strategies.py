@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sweep_pool import read
-from judge.anchors import LabeledPair
 from judge.backend.vllm import Sampling
 from judge.comparison import PreferencePair, Side
+from judge.evaluation.anchors import LabeledPair
 from judge.judging.judge import SIDES, Judge, Options
 from judge.pairs.balance import even_places
 from judge.prompts.templates import pairwise_direct

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from judge.comparison import PreferencePair
-from judge.statistics import Outcome, compare, length_balanced
+from judge.evaluation.statistics import Outcome, compare, length_balanced
 from judge.verdict import Verdict
 
 Row = dict[str, list[int]]

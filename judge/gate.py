@@ -7,7 +7,7 @@ worse than a stated margin (Holm over the slices). Repeated rounds spend alpha a
 never exceeded in total. Too few items is no decision.
 
 Beside accuracy the candidate must pass the collapse probes (`judge.probes`), be no weaker than the champion
-under attack (`judge.attack_suite`), obey no phrase of its training data (`judge.triggers`), and be better
+under attack (`judge.evaluation.attack_suite`), obey no phrase of its training data (`judge.triggers`), and be better
 than the seed model. These can only refuse, so they add nothing to the chance of a false promotion.
 """
 
@@ -16,8 +16,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from judge import triggers
+from judge.evaluation.statistics import (
+    Difference,
+    Outcome,
+    Tally,
+    compare,
+    excess,
+    holm,
+    p_worse_than,
+    share_of_alpha,
+)
 from judge.probes import Probe, accepted_share, probe
-from judge.statistics import Difference, Outcome, Tally, compare, excess, holm, p_worse_than, share_of_alpha
 from judge.triggers import Effect
 
 GateDecision = Literal["promote", "refuse", "no_decision"]

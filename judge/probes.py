@@ -14,8 +14,8 @@ import numpy as np
 import statsmodels.api as sm
 from scipy.special import entr
 
+from judge.evaluation.statistics import Outcome, cluster_draws, wilson
 from judge.judging.scoring import MOST_TIES
-from judge.statistics import Outcome, cluster_draws, wilson
 
 Role = Literal["candidate", "champion", "seed"]
 Array = np.ndarray[Any, Any]

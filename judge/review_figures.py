@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judge import ppi
-from judge.agreement import Agreement, Figure, Rated, cohen, each_two, krippendorff
-from judge.anchors import Label, LabeledPair
 from judge.errors import NotFound
-from judge.ppi import Point
+from judge.evaluation import ppi
+from judge.evaluation.agreement import Agreement, Figure, Rated, cohen, each_two, krippendorff
+from judge.evaluation.anchors import Label, LabeledPair
+from judge.evaluation.ppi import Point
 from judge.reviews import Answer, Judged, comparison
 from judge.store.tables import ReviewItemRow, ReviewRow, ReviewVerdictRow
 
@@ -103,7 +103,7 @@ def agreement(items: Sequence[Seen]) -> dict[str, Any]:
 
 
 def accuracy(items: Sequence[Seen], version: str) -> dict[str, Any]:
-    """How often a version says what people say, from the labels and all its verdicts (`judge.ppi`).
+    """How often a version says what people say, from the labels and all its verdicts (`judge.evaluation.ppi`).
 
     A version is as right about an item as the share of its reviewers who agree. Its prediction of that is
     its own confidence. `items` must be a random sample. What everybody skipped has no answer to be right

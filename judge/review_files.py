@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
-from judge import anchors
-from judge.anchors import Label
 from judge.comparison import flaw
 from judge.errors import Fault, InvalidInput
+from judge.evaluation import anchors
+from judge.evaluation.anchors import Label
 from judge.review_figures import Seen
 from judge.reviews import LIVE, Answer, Judged, Offer, chance
 from judge.verdict import Verdict

@@ -18,8 +18,8 @@ from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from judge import anchors
 from judge.comparison import Comparison, Instruction
+from judge.evaluation import anchors
 from judge.gathering import protected, quarantine
 from judge.gathering.forgetting import remove_review_items
 from judge.judging.voting import Decision

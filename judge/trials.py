@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from judge.draw import is_drawn
 from judge.errors import NotFound
-from judge.statistics import Tally, wilson
+from judge.evaluation.statistics import Tally, wilson
 from judge.store.audit import record as audit
 from judge.store.tables import IterationRow, TrialDecisionRow, TrialRow
 from judge.teaching import iterations

@@ -17,7 +17,7 @@ from typing import Any
 
 from scipy import stats
 
-from judge.statistics import Tally, holm
+from judge.evaluation.statistics import Tally, holm
 
 _LONGEST = 3
 # Of so many instructions. What stands in fewer is a subject of theirs, and goes when they are forgotten.

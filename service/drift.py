@@ -1,13 +1,13 @@
-"""The state of drift as Prometheus gauges, read now and then from the closed windows (`judge.drift`)."""
+"""The state of drift as Prometheus gauges, read now and then from the closed windows (`judge.evaluation.drift`)."""
 
 import asyncio
 import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import drift_windows
-from judge.drift import Counts
-from judge.drift_windows import Stream
+from judge.evaluation import drift_windows
+from judge.evaluation.drift import Counts
+from judge.evaluation.drift_windows import Stream
 from judge.store.database import Sessions
 from service.metrics import Metrics
 

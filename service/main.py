@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from judge.backend.vllm import Backends
+from judge.evaluation.reward_health import Totals
 from judge.judging.voting import Decision, Rating
-from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.store import database, queue
 from judge.versions.swap import Swapper

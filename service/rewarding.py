@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from judge.backend.answers import Usage
 from judge.batches import replays
+from judge.evaluation.reward_health import sums_of
 from judge.judging.judge import DEFAULT, Judge, Options
 from judge.judging.rewards import (
     LOG_ODDS,
@@ -23,7 +24,6 @@ from judge.judging.rewards import (
     reward,
     template_of,
 )
-from judge.reward_health import sums_of
 from judge.store.keys import Principal
 from judge.store.tables import DecisionRow
 from service.problems import Overloaded

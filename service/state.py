@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 from redis import Redis
 
+from judge.evaluation.reward_health import Totals
 from judge.judging.voting import Decision, Rating
-from judge.reward_health import Totals
 from judge.settings import Settings
 from judge.store.database import Sessions
 from judge.versions.swap import Swapper

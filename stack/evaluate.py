@@ -58,8 +58,8 @@ def evaluate(
     url: Url = None,
 ) -> None:
     """Measure versions on a benchmark, with intervals; side by side if there are several."""
-    from judge.benchmarks.catalog import load_items
-    from judge.benchmarks.items import to_lines
+    from judge.evaluation.benchmarks.catalog import load_items
+    from judge.evaluation.benchmarks.items import to_lines
 
     given = {"strategy": strategy, "limit": limit, "rationale_tokens": rationale_tokens}
     asked = {"benchmark": benchmark, "mode": mode.value, "votes": votes, "seed": seed}

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from judge import attack_suite, triggers
-from judge.anchors import LabeledPair
-from judge.attack_suite import by_family, succeeded, tally
+from judge import triggers
 from judge.comparison import Comparison
+from judge.evaluation import attack_suite
+from judge.evaluation.anchors import LabeledPair
+from judge.evaluation.attack_suite import by_family, succeeded, tally
+from judge.evaluation.statistics import Tally
 from judge.judging.deciding import decide
 from judge.judging.judge import Judge, Options
 from judge.judging.scoring import Strategy
-from judge.statistics import Tally
 from judge.store.tables import ExampleRow, PairRow
 from judge.teaching import effort
 from judge.teaching.profiles import IterationSettings

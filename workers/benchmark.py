@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from judge import evaluation_items, evaluations
 from judge.backend.vllm import VLLM, Backends
-from judge.benchmarks.catalog import BENCHMARKS
-from judge.benchmarks.items import Item, Judged
 from judge.errors import Cancelled, Conflict, Fenced, JudgesmithError
-from judge.evaluating import How, answer
-from judge.evaluations import Lease
+from judge.evaluation import item_store, runs
+from judge.evaluation.benchmarks.catalog import BENCHMARKS
+from judge.evaluation.benchmarks.items import Item, Judged
+from judge.evaluation.evaluating import How, answer
+from judge.evaluation.report import figures
+from judge.evaluation.runs import Lease
 from judge.judging.judge import Judge
-from judge.report import figures
 from judge.settings import Settings
 from judge.store import database
 from judge.store.tables import BenchmarkSetRow
@@ -65,18 +65,18 @@ def _guarded(lease: Lease, process: Settings) -> None:
 
 def _run(lease: Lease, process: Settings) -> None:
     with lease.transaction() as session:
-        row = evaluations.get(session, lease.run)
+        row = runs.get(session, lease.run)
         known = session.get_one(BenchmarkSetRow, row.set_digest)
-        items = evaluation_items.load(session, row.set_digest)
+        items = item_store.load(session, row.set_digest)
     answered = lease.answered()
     missing = [(ordinal, item) for ordinal, item in enumerate(items) if ordinal not in answered]
     if missing:
-        how = evaluations.settings_of(row).how(allow_tie=BENCHMARKS[known.benchmark].allows_tie(items))
+        how = runs.settings_of(row).how(allow_tie=BENCHMARKS[known.benchmark].allows_tie(items))
         store = VersionStore(process.models_dir)
         store.verify(row.version)
         with evaluation_engine(process, lease.sessions, store.path(row.version), lease.note) as url:
             asyncio.run(_judge(lease, process, Asked(store, row.version, url, how), missing))
-    measured = evaluations.load_run(lease.sessions, lease.run)
+    measured = runs.load_run(lease.sessions, lease.run)
     lease.complete(figures(measured, measured.load()))
 
 
@@ -93,7 +93,7 @@ class Asked:
 async def _judge(lease: Lease, process: Settings, asked: Asked, missing: Sequence[tuple[int, Item]]) -> None:
     """Answer the items that are left; stored as they come."""
     with lease.transaction() as session:
-        concurrency = evaluations.settings_of(evaluations.get(session, lease.run)).concurrency
+        concurrency = runs.settings_of(runs.get(session, lease.run)).concurrency
     server = VLLM(asked.url, timeout_s=process.backend_timeout_s)
     try:
         await take_weights(server, asked.store.path(asked.version), asked.version)

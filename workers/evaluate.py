@@ -19,17 +19,17 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from judge import anchors
-from judge.anchors import LabeledPair
 from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Comparison, Instruction
 from judge.draw import is_drawn
+from judge.evaluation import anchors
+from judge.evaluation.anchors import LabeledPair
+from judge.evaluation.statistics import Outcome, calibration_error, summarize
 from judge.judging.deciding import reason
 from judge.judging.judge import Judge
 from judge.judging.scoring import STRATEGIES, Strategy
 from judge.pairs.balance import even_lengths
 from judge.prompts.templates import pairwise_direct
-from judge.statistics import Outcome, calibration_error, summarize
 from judge.store.database import outlasting
 from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
 from judge.teaching import budget

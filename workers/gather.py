@@ -3,8 +3,9 @@
 import logging
 import os
 
-from judge import drift_windows, languages, reviews
+from judge import languages, reviews
 from judge.batches import ledger, replays
+from judge.evaluation import drift_windows
 from judge.gathering import forgetting, intake, quarantine
 from judge.gathering.intake import Rules
 from judge.settings import Settings

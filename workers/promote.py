@@ -9,8 +9,8 @@ from judge import gate, trials
 from judge.backend.patience import back
 from judge.backend.vllm import Backends
 from judge.errors import Conflict, Pinned
+from judge.evaluation.statistics import Outcome, Tally
 from judge.gate import Effects, Evidence, GateResult, GateSettings, Paired, Tallies
-from judge.statistics import Outcome, Tally
 from judge.store.tables import EvaluationRow, IterationRow
 from judge.teaching import iterations
 from judge.triggers import Effect

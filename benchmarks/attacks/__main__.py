@@ -20,9 +20,9 @@ from rich.console import Console
 from benchmarks.attacks.measure import Gateway, Measured, Stopped, measure
 from benchmarks.attacks.pairs import draw, read
 from benchmarks.attacks.report import NOTE, report, summary, table, to_json
-from judge.attack_suite import BUILT_IN
-from judge.attacks import ATTACKS
 from judge.errors import InvalidInput
+from judge.evaluation.attack_suite import BUILT_IN
+from judge.evaluation.attacks import ATTACKS
 
 _WIDTH = 150  # of the table at least, since a narrower terminal would cut its columns
 

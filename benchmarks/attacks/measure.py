@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import httpx
 
-from judge.attack_suite import Target
-from judge.attacks import Attack
+from judge.evaluation.attack_suite import Target
+from judge.evaluation.attacks import Attack
 
 Mode = Literal["direct", "reasoning"]
 Outcome = Literal["won", "lost", "tie", "invalid", "refused"]

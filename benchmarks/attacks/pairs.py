@@ -3,10 +3,10 @@
 import random
 from pathlib import Path
 
-from judge.anchors import parse_anchors
-from judge.attack_suite import Target
 from judge.comparison import Side, other
 from judge.errors import Fault, InvalidInput
+from judge.evaluation.anchors import parse_anchors
+from judge.evaluation.attack_suite import Target
 
 
 def read(path: Path) -> list[Target]:

@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.attacks.measure import Measured, Seen
-from judge.attacks import CONTROL, Attack
-from judge.statistics import wilson
+from judge.evaluation.attacks import CONTROL, Attack
+from judge.evaluation.statistics import wilson
 
 NOTE = (
     "success: replace = the junk won or tied against the better response; attach = the worse response won "

@@ -5,7 +5,7 @@ from collections import defaultdict
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# The sums of calls add up (`judge.reward_health`), so the database does it.
+# The sums of calls add up (`judge.evaluation.reward_health`), so the database does it.
 _SUMS = text(
     "SELECT model_version, strategy, entry.key, sum(entry.value::float8) "
     "FROM decisions, jsonb_each_text(votes) AS entry "

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel
 from sqlalchemy import func, select
 
-from judge import anchors
 from judge.errors import Fault, InvalidInput
+from judge.evaluation import anchors
 from judge.store.audit import record
 from judge.store.keys import Principal
 from judge.store.tables import AnchorRow

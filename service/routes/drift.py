@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from judge import drift_windows
+from judge.evaluation import drift_windows
 from judge.store.keys import Principal
 from service.auth import allow
 from service.schemas.reviews import DriftAnswer

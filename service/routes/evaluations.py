@@ -12,11 +12,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from judge import evaluations, report
-from judge.benchmarks.catalog import BENCHMARKS
-from judge.benchmarks.items import Item, from_lines
 from judge.errors import Fault, InvalidInput
-from judge.evaluations import EvaluationSettings
+from judge.evaluation import report, runs
+from judge.evaluation.benchmarks.catalog import BENCHMARKS
+from judge.evaluation.benchmarks.items import Item, from_lines
+from judge.evaluation.runs import EvaluationSettings
 from judge.store import queue
 from judge.store.keys import Principal
 from judge.store.tables import BenchmarkRunRow, BenchmarkSetRow
@@ -96,7 +96,7 @@ async def start(
 def _start(app: State, caller: Principal, asked: EvaluationQuery, text: str) -> BenchmarkRunAnswer:
     items: list[Item] = from_lines(text.split("\n"))
     with app.sessions.begin() as session:
-        row = evaluations.submit(
+        row = runs.submit(
             session, asked.version, asked.benchmark, asked.name, items, asked.settings, caller.name
         )
         answer, due = _answer(session, row), row.status == "queued"
@@ -150,14 +150,14 @@ def reported(
             numbers = [_done(session, number) for number in dict.fromkeys(id)]
     if not numbers:
         raise InvalidInput(Fault("id", "no evaluation is done yet"))
-    built = report.build([evaluations.load_run(app.sessions, number) for number in numbers])
+    built = report.build([runs.load_run(app.sessions, number) for number in numbers])
     if form == "json":
         return JSONResponse(built)
     return HTMLResponse(report.page(built)) if form == "html" else PlainTextResponse(report.table(built))
 
 
 def _done(session: Session, number: int) -> int:
-    row = evaluations.get(session, number)
+    row = runs.get(session, number)
     if row.status != "done":
         raise InvalidInput(
             Fault("id", f"evaluation {number} is {row.status}; only what is done can be compared")
@@ -169,14 +169,14 @@ def _done(session: Session, number: int) -> int:
 def show(number: int, caller: Admin, app: App) -> BenchmarkRunAnswer:
     """One evaluation."""
     with app.sessions() as session:
-        return _answer(session, evaluations.get(session, number))
+        return _answer(session, runs.get(session, number))
 
 
 @router.post("/{number}/cancel")
 def cancel(number: int, caller: Admin, app: App) -> BenchmarkRunAnswer:
     """Ask an evaluation to stop. What it has stays."""
     with app.sessions.begin() as session:
-        return _answer(session, evaluations.cancel(session, number, caller.name))
+        return _answer(session, runs.cancel(session, number, caller.name))
 
 
 def _answer(session: Session, row: BenchmarkRunRow) -> BenchmarkRunAnswer:
@@ -191,7 +191,7 @@ def _answer(session: Session, row: BenchmarkRunRow) -> BenchmarkRunAnswer:
         settings=row.settings,
         done=row.done,
         total=row.total,
-        eta_s=evaluations.eta_seconds(row, datetime.now(UTC)),
+        eta_s=runs.eta_seconds(row, datetime.now(UTC)),
         note=row.note,
         error=row.error,
         figures=row.figures,

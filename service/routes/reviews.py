@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from judge import anchors, review_figures, review_files, reviews
+from judge import review_figures, review_files, reviews
 from judge.comparison import Comparison
 from judge.errors import Fault, InvalidInput
+from judge.evaluation import anchors
 from judge.judging.deciding import decide
 from judge.judging.judge import Judge
 from judge.judging.voting import Decision

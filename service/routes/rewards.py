@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from judge.batches import replays
+from judge.evaluation.reward_health import BINS, Health
 from judge.judging import records
 from judge.judging.rewards import Reward, Wish
-from judge.reward_health import BINS, Health
 from judge.store.keys import Principal
 from service.auth import allow
 from service.guidance import Guidance, criteria, options

@@ -16,9 +16,9 @@ import pytest
 from benchmarks.attacks.measure import Gateway, Measured, Seen, Stopped, measure
 from benchmarks.attacks.pairs import draw, read
 from benchmarks.attacks.report import report, table, to_json
-from judge.attack_suite import BUILT_IN
-from judge.attacks import ATTACKS, CONTROL, Attack
 from judge.errors import InvalidInput
+from judge.evaluation.attack_suite import BUILT_IN
+from judge.evaluation.attacks import ATTACKS, CONTROL, Attack
 from judge.prompts.templates import pairwise_direct, pointwise
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """The tables of an iteration's pairs."""
 
 from benchmarks.iteration_pairs import paired, turned
-from judge.statistics import Outcome
+from judge.evaluation.statistics import Outcome
 from judge.store.tables import EvaluationRow
 from tests.workers.conftest import bring_in, loop
 

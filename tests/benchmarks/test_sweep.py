@@ -10,9 +10,9 @@ from benchmarks import sweep, sweep_tables
 from benchmarks.sweep_pool import answer, answered, drawn, read, split
 from benchmarks.sweep_runs import DEFAULTS, RUNS
 from benchmarks.sweep_strategies import judged, label_lessons, right, written_lessons
-from judge.anchors import LabeledPair
 from judge.backend.vllm import VLLM
 from judge.comparison import Comparison, Instruction, PreferencePair
+from judge.evaluation.anchors import LabeledPair
 from tests.scripted_vllm import scripted
 from tests.tiny_model import make_tiny_model
 from tests.workers.conftest import WORDS

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from judge.evaluation.statistics import Outcome, Tally, summarize
 from judge.gate import SHORTER, Evidence, GateSettings, decide
-from judge.statistics import Outcome, Tally, summarize
 from judge.triggers import Effect
 
 SETTINGS = GateSettings(alpha=0.05, delta=0.02, guard_alpha=0.1, min_items=50)

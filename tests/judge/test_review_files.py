@@ -2,8 +2,8 @@
 
 import pytest
 
-from judge import anchors
 from judge.errors import InvalidInput
+from judge.evaluation import anchors
 from judge.review_files import lines, parse
 from judge.reviews import Judged
 from tests.judge.review_items import add, offer, seen

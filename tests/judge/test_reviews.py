@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from judge import anchors, review_figures, reviews
+from judge import review_figures, reviews
 from judge.comparison import Instruction
+from judge.evaluation import anchors
 from judge.gathering import forgetting, intake, protected
 from judge.gathering.instructions import Gathered, store
 from judge.gathering.intake import Rules

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from judge.statistics import Tally
+from judge.evaluation.statistics import Tally
 from judge.teaching.profiles import IterationSettings
 from judge.trials import Report, alarm
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from judge.statistics import Tally
+from judge.evaluation.statistics import Tally
 from judge.triggers import Effect, control, obeyed, ordinary_words, place_of, suspicious
 
 # As in a language: few words are frequent, most are rare.

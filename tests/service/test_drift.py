@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from judge.drift import Counts
+from judge.evaluation.drift import Counts
 from judge.store.tables import DecisionRow, DriftWindowRow
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)

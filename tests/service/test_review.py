@@ -9,7 +9,7 @@ import time
 import pytest
 from sqlalchemy import select
 
-from judge.anchors import load_anchors
+from judge.evaluation.anchors import load_anchors
 from judge.gathering import tenants
 from judge.store import keys
 from judge.store.tables import DecisionRow, ReviewItemRow, ReviewRow, ReviewVerdictRow

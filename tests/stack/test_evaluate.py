@@ -5,8 +5,8 @@ import json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from judge.benchmarks.items import Answered, Judged, from_lines
-from judge.report import Run, build, page, table
+from judge.evaluation.benchmarks.items import Answered, Judged, from_lines
+from judge.evaluation.report import Run, build, page, table
 from stack.evaluate import line, set_name
 from tests.stack.test_main import gateway, run
 

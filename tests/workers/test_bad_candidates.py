@@ -2,9 +2,9 @@
 
 from sqlalchemy import delete, select, update
 
-from judge.attack_suite import built_in
-from judge.attacks import ATTACKS
-from judge.statistics import Tally
+from judge.evaluation.attack_suite import built_in
+from judge.evaluation.attacks import ATTACKS
+from judge.evaluation.statistics import Tally
 from judge.store.tables import EvaluationRow, ExampleRow, IterationRow, PairRow, StageRow
 from judge.versions.pointer import read_pointer
 from tests.scripted_vllm import hashed_margin

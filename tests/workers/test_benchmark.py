@@ -9,11 +9,11 @@ import time
 import pytest
 from sqlalchemy import func, select, update
 
-from judge import evaluation_items, evaluations, report
-from judge.benchmarks.items import Item, Judged
 from judge.comparison import Instruction
 from judge.errors import Conflict, InvalidInput, NotFound
-from judge.evaluations import EvaluationSettings, Lease
+from judge.evaluation import item_store, report, runs
+from judge.evaluation.benchmarks.items import Item, Judged
+from judge.evaluation.runs import EvaluationSettings, Lease
 from judge.gathering.protected import closest
 from judge.judging.scoring import NOT_FINITE
 from judge.store import queue
@@ -44,17 +44,17 @@ def items(count=12):
 def submit(loop, version="champion", given=None, name="pairs", **settings):
     with loop.sessions.begin() as session:
         settings = EvaluationSettings(**{"concurrency": 4, "rationale_tokens": 64, **settings})
-        return evaluations.submit(session, version, name, "mine", given or items(), settings, "test").id
+        return runs.submit(session, version, name, "mine", given or items(), settings, "test").id
 
 
 def row(loop, run):
     with loop.sessions() as session:
-        return evaluations.get(session, run)
+        return runs.get(session, run)
 
 
 def answers(loop, run):
     with loop.sessions() as session:
-        return evaluation_items.answers(session, run)
+        return item_store.answers(session, run)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_same_evaluation_gives_the_same_report(loop, other):
         runs = [submit(loop, version) for version in (loop.version, other)]
         for run in runs:
             run_evaluation(run)
-        built = report.build([evaluations.load_run(loop.sessions, run) for run in runs])
+        built = report.build([runs.load_run(loop.sessions, run) for run in runs])
         with loop.sessions.begin() as session:
             for run in session.scalars(select(BenchmarkRunRow)):
                 session.delete(run)
@@ -145,7 +145,7 @@ def test_an_evaluation_that_kills_its_workers_is_not_begun_for_ever(loop):
     run = submit(loop)
     loop.evaluation.script.delay_s = 2.0
     code = f"from workers.benchmark import run_evaluation; run_evaluation({run})"
-    for _ in range(evaluations.MAX_ATTEMPTS):
+    for _ in range(runs.MAX_ATTEMPTS):
         asked = loop.evaluation.script.requests
         with subprocess.Popen([sys.executable, "-c", code], cwd=CODE) as worker:
             while loop.evaluation.script.requests == asked:
@@ -162,7 +162,7 @@ def test_an_evaluation_that_kills_its_workers_is_not_begun_for_ever(loop):
     assert "killed again and again" in row(loop, run).error
     assert loop.evaluation.script.requests == asked
     with loop.sessions.begin() as session:
-        assert evaluations.claim_due(session) == []
+        assert runs.claim_due(session) == []
 
 
 def expire(loop):
@@ -172,7 +172,7 @@ def expire(loop):
 
 def test_an_evaluation_that_gets_on_may_lose_its_worker_however_often(loop):
     run = submit(loop)
-    for ordinal, item in enumerate(items(3 * evaluations.MAX_ATTEMPTS)):
+    for ordinal, item in enumerate(items(3 * runs.MAX_ATTEMPTS)):
         lease = Lease.take(loop.sessions, run)
         lease.write([(ordinal, Judged(item.id, ("a", "a"), "a", 0.9))])
         expire(loop)
@@ -211,7 +211,7 @@ def test_a_cancelled_evaluation_keeps_what_it_has_and_goes_on_when_asked_again(l
         seen.append(item.id)
         if len(seen) == 5:
             with loop.sessions.begin() as session:
-                evaluations.cancel(session, run, "test")
+                runs.cancel(session, run, "test")
         return await whole(judge, item, how)
 
     async def often(*arguments, **options):
@@ -226,7 +226,7 @@ def test_a_cancelled_evaluation_keeps_what_it_has_and_goes_on_when_asked_again(l
     assert row(loop, run).status == "cancelled"
     assert 0 < kept < 12
     with loop.sessions.begin() as session, pytest.raises(Conflict, match="nothing to cancel"):
-        evaluations.cancel(session, run, "test")
+        runs.cancel(session, run, "test")
     assert submit(loop) == run
     run_evaluation(run)
     assert row(loop, run).status == "done"
@@ -236,7 +236,7 @@ def test_one_that_is_queued_is_cancelled_at_once(loop):
     run = submit(loop)
 
     with loop.sessions.begin() as session:
-        evaluations.cancel(session, run, "test")
+        runs.cancel(session, run, "test")
     run_evaluation(run)
 
     assert row(loop, run).status == "cancelled"
@@ -329,7 +329,7 @@ def test_a_limit_draws_the_same_items_for_every_version(loop, other):
     another = submit(loop, limit=5, seed=9)
 
     with loop.sessions() as session:
-        sets = [evaluations.get(session, run).set_digest for run in (one, two, another)]
+        sets = [runs.get(session, run).set_digest for run in (one, two, another)]
         count = session.scalar(select(func.count()).select_from(BenchmarkItemRow))
     assert sets[0] == sets[1] != sets[2]
     assert count == 10

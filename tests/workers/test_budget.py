@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import select
 
-from judge.anchors import parse_anchors, replace_anchors
 from judge.comparison import Instruction
+from judge.evaluation.anchors import parse_anchors, replace_anchors
 from judge.gathering.instructions import Gathered, store
 from judge.store.tables import DropRow, InstructionRow, JudgmentRow, PairRow
 from judge.teaching import budget, iterations

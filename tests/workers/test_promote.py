@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from judge.statistics import Outcome, Tally, summarize
+from judge.evaluation.statistics import Outcome, Tally, summarize
 from judge.store.tables import AuditEntry, EvaluationRow, IterationRow, StageRow, TrialRow
 from judge.versions import pins
 from judge.versions.pointer import move_champion, read_pointer

@@ -3,8 +3,8 @@
 from sqlalchemy import delete, select
 
 from judge import reviews
-from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
+from judge.evaluation.anchors import LabeledPair, replace_anchors
 from judge.gathering.instructions import Gathered, store
 from judge.reviews import Offer
 from judge.store.tables import InstructionRow, ModelVersion, SelectionRow

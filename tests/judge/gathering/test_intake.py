@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from benchmarks.pool import natural
-from judge.anchors import LabeledPair, replace_anchors
 from judge.comparison import Comparison, Instruction
+from judge.evaluation.anchors import LabeledPair, replace_anchors
 from judge.gathering import protected, quarantine, tenants
 from judge.gathering.instructions import Gathered
 from judge.gathering.intake import Rules, admit

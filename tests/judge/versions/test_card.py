@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from judge.statistics import Outcome, Tally, summarize
+from judge.evaluation.statistics import Outcome, Tally, summarize
 from judge.versions import card
 from judge.versions.version import Manifest, StrategyCalibration
 
