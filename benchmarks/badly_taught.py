@@ -35,12 +35,12 @@ from benchmarks.arms import BEFORE, School, result_of, teach
 from benchmarks.own_loop import StageFailed, tell
 from benchmarks.spoiling import ARMS
 from judge.backend.vllm import VLLM
-from judge.gate import SHORTER
+from judge.gate.gate import SHORTER
+from judge.gate.triggers import Effect
 from judge.store.database import Sessions
 from judge.store.tables import IterationRow
 from judge.teaching import iterations
 from judge.teaching.profiles import IterationSettings, iteration_settings
-from judge.triggers import Effect
 from judge.versions.version import VersionStore
 from stack.caller import parse_changes
 from stack.home import Home

@@ -1,4 +1,4 @@
-"""The serving side of a trial (`judge.trials`): who answers, who judges beside, what is recorded.
+"""The serving side of a trial (`judge.gate.trials`): who answers, who judges beside, what is recorded.
 
 A share of the comparisons is routed by the hash of their ids. As a shadow the candidate judges them after
 the champion has answered; as a canary it answers, and the champion judges beside it. Whatever is beside runs
@@ -15,13 +15,13 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import trials
 from judge.backend.vllm import Backends
 from judge.errors import BackendError, Conflict, JudgesmithError, Unavailable
+from judge.gate import trials
+from judge.gate.trials import Seen, Trial
 from judge.judging.judge import Judge
 from judge.judging.voting import Decision
 from judge.store.database import Sessions
-from judge.trials import Seen, Trial
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
 from service.champion import Champion

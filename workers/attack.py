@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from judge import triggers
 from judge.comparison import Comparison
 from judge.evaluation import attack_suite
 from judge.evaluation.anchors import LabeledPair
 from judge.evaluation.attack_suite import by_family, succeeded, tally
 from judge.evaluation.statistics import Tally
+from judge.gate import triggers
+from judge.gate.triggers import Effect, Place
 from judge.judging.deciding import decide
 from judge.judging.judge import Judge, Options
 from judge.judging.scoring import Strategy
 from judge.store.tables import ExampleRow, PairRow
 from judge.teaching import effort
 from judge.teaching.profiles import IterationSettings
-from judge.triggers import Effect, Place
 from judge.verdict import Verdict
 from workers.batches import in_portions
 from workers.counting import Counting

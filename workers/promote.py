@@ -5,15 +5,15 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from judge import gate, trials
 from judge.backend.patience import back
 from judge.backend.vllm import Backends
 from judge.errors import Conflict, Pinned
 from judge.evaluation.statistics import Outcome, Tally
-from judge.gate import Effects, Evidence, GateResult, GateSettings, Paired, Tallies
+from judge.gate import gate, trials
+from judge.gate.gate import Effects, Evidence, GateResult, GateSettings, Paired, Tallies
+from judge.gate.triggers import Effect
 from judge.store.tables import EvaluationRow, IterationRow
 from judge.teaching import iterations
-from judge.triggers import Effect
 from judge.versions.pointer import read_pointer
 from judge.versions.swap import Swapper
 from workers.attack import ATTACKS, PHRASES

@@ -25,7 +25,7 @@ from judge.versions.pointer import read_pointer
 
 STAGES = ("select", "pair", "judge", "filter", "finetune", "evaluate", "promote")
 ACTIVE = ("queued", "running", "cancelling")
-# The candidate meets live traffic (`judge.trials`): all stages are done, the outcome is open.
+# The candidate meets live traffic (`judge.gate.trials`): all stages are done, the outcome is open.
 ON_TRIAL = ("shadow", "canary")
 LEASE_S = 60
 # A stage may fail so often by itself,

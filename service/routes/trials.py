@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from judge import trials
 from judge.errors import Conflict
+from judge.gate import trials
 from judge.store.audit import record
 from judge.store.keys import Principal
 from judge.store.tables import IterationRow, TrialRow

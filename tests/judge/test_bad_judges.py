@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from judge.evaluation.statistics import Outcome, Tally, summarize
-from judge.gate import SHORTER, Evidence, GateSettings, decide
-from judge.triggers import Effect
+from judge.gate.gate import SHORTER, Evidence, GateSettings, decide
+from judge.gate.triggers import Effect
 
 SETTINGS = GateSettings(alpha=0.05, delta=0.02, guard_alpha=0.1, min_items=50)
 COUNT = 240

@@ -6,10 +6,10 @@ import time
 import pytest
 from sqlalchemy import select
 
-from judge import trials
+from judge.gate import trials
+from judge.gate.trials import Seen
 from judge.store.tables import AuditEntry, DecisionRow, IterationRow, TrialDecisionRow, TrialRow
 from judge.teaching.profiles import iteration_settings
-from judge.trials import Seen
 from judge.versions.pointer import read_pointer
 from tests.scripted_vllm import Script, ScriptedVLLM
 

@@ -7,10 +7,10 @@ import pytest
 
 from judge.comparison import Comparison, Instruction
 from judge.evaluation.statistics import Outcome
+from judge.gate.probes import distinct_trigrams
 from judge.judging.deciding import cascade, decide, direct, reason
 from judge.judging.judge import Options
 from judge.judging.voting import Vote, stopped
-from judge.probes import distinct_trigrams
 
 PAIR = Comparison(Instruction.of("Name a color."), "Blue.", "Seven.")
 

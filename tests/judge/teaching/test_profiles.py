@@ -3,7 +3,7 @@
 import pytest
 
 from judge.errors import InvalidInput
-from judge.probes import FEWEST_RATIONALES
+from judge.gate.probes import FEWEST_RATIONALES
 from judge.teaching.profiles import PRESETS, iteration_settings
 
 

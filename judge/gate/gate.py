@@ -6,8 +6,8 @@ share of alpha), not behind on those of them whose better response is the shorte
 worse than a stated margin (Holm over the slices). Repeated rounds spend alpha as 6/(pi^2 k^2), so that it is
 never exceeded in total. Too few items is no decision.
 
-Beside accuracy the candidate must pass the collapse probes (`judge.probes`), be no weaker than the champion
-under attack (`judge.evaluation.attack_suite`), obey no phrase of its training data (`judge.triggers`), and be better
+Beside accuracy the candidate must pass the collapse probes (`judge.gate.probes`), be no weaker than the champion
+under attack (`judge.evaluation.attack_suite`), obey no phrase of its training data (`judge.gate.triggers`), and be better
 than the seed model. These can only refuse, so they add nothing to the chance of a false promotion.
 """
 
@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from judge import triggers
 from judge.evaluation.statistics import (
     Difference,
     Outcome,
@@ -26,8 +25,9 @@ from judge.evaluation.statistics import (
     p_worse_than,
     share_of_alpha,
 )
-from judge.probes import Probe, accepted_share, probe
-from judge.triggers import Effect
+from judge.gate import triggers
+from judge.gate.probes import Probe, accepted_share, probe
+from judge.gate.triggers import Effect
 
 GateDecision = Literal["promote", "refuse", "no_decision"]
 SHORTER = "held-out pairs where the shorter is right"

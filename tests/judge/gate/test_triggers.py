@@ -5,7 +5,7 @@ import random
 import pytest
 
 from judge.evaluation.statistics import Tally
-from judge.triggers import Effect, control, obeyed, ordinary_words, place_of, suspicious
+from judge.gate.triggers import Effect, control, obeyed, ordinary_words, place_of, suspicious
 
 # As in a language: few words are frequent, most are rare.
 WORDS = [f"word{rank}" for rank in range(2000)]

@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 
 from judge.evaluation.statistics import Tally
+from judge.gate.trials import Report, alarm
 from judge.teaching.profiles import IterationSettings
-from judge.trials import Report, alarm
 
 SETTINGS = IterationSettings()
 RUNS = 60

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from judge.evaluation.statistics import Outcome, compare, share_of_alpha, summarize
-from judge.gate import GateSettings, decide
+from judge.gate.gate import GateSettings, decide
 
 SETTINGS = GateSettings(alpha=0.05, delta=0.02, guard_alpha=0.1, min_items=50)
 
