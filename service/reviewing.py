@@ -1,4 +1,4 @@
-"""Which live comparisons people are asked about (`judge.reviews`); written in the background, redacted.
+"""Which live comparisons people are asked about (`judge.review.items`); written in the background, redacted.
 
 A tenant's texts are kept only if it has agreed to their capture. Nobody waits for this: what comes while too
 much is waiting is dropped and counted, and so is what the database refuses.
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from judge import languages, reviews
+from judge import languages
 from judge.comparison import Comparison
 from judge.gathering.redaction import redact, redact_instruction
 from judge.judging.voting import Decision
-from judge.reviews import Judged, Offer, Signals
+from judge.review import items
+from judge.review.items import Judged, Offer, Signals
 from judge.settings import Settings
 from judge.store.database import Sessions
 from service.capture import Capture
@@ -60,7 +61,7 @@ class Reviewing:
     def offer(self, decision_id: str, tenant: str, comparison: Comparison, decision: Decision) -> None:
         """Choose a decision, or not; returns at once."""
         settings = self._settings
-        found = reviews.drawn(decision_id, decision, settings.review_rate, settings.review_disagreeing)
+        found = items.drawn(decision_id, decision, settings.review_rate, settings.review_disagreeing)
         if found is None:
             return
         judged = Judged(decision.model_version, decision.verdict, decision.probability_a)
@@ -87,16 +88,16 @@ class Reviewing:
         stored = 0
         with self._sessions.begin() as session:
             for one in agreed:
-                stored += reviews.add(session, one.tenant, [self._offer(one)], self._settings.reviewers)
+                stored += items.add(session, one.tenant, [self._offer(one)], self._settings.reviewers)
         self._count.labels("stored").inc(stored)
         self._count.labels("left out").inc(len(batch) - stored)
 
     def _offer(self, one: _Chosen) -> Offer:
         return Offer(
             self._redacted(one.comparison),
-            reviews.LIVE,
+            items.LIVE,
             probability=one.probability,
-            place=reviews.chance("review place", one.decision_id),
+            place=items.chance("review place", one.decision_id),
             decision_id=one.decision_id,
             signals=one.signals,
             judged=(one.judged,),

@@ -3,11 +3,12 @@
 import logging
 import os
 
-from judge import languages, reviews
+from judge import languages
 from judge.batches import ledger, replays
 from judge.evaluation import drift_windows
 from judge.gathering import forgetting, intake, quarantine
 from judge.gathering.intake import Rules
+from judge.review import items
 from judge.settings import Settings
 from judge.store import database, queue
 from workers.scan import scan
@@ -33,7 +34,7 @@ def run_gather() -> None:
         forgetting.delete_files(sessions, settings.work_dir)
         ledger.purge(sessions, settings.batch_days)
         with sessions.begin() as session:
-            reviews.keep_up(session, settings.review_days)
+            items.keep_up(session, settings.review_days)
         with sessions.begin() as session:
             drift_windows.close(session, settings.drift_decisions, settings.drift_hours)
             replays.purge(session)

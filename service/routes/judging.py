@@ -25,7 +25,7 @@ from judge.prompts.templates import (
     single_reasoning,
     suggesting,
 )
-from judge.reviews import flipped
+from judge.review.items import flipped
 from judge.store.keys import Principal
 from service.answering import answered
 from service.auth import allow

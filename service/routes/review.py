@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 
-from judge import review_figures, review_queue
+from judge.review import figures, queue
 from judge.store.keys import Principal
 from service.auth import allow
 from service.schemas.reviews import (
@@ -52,8 +52,8 @@ async def claim(request: ClaimRequest, caller: Reviewer, app: App) -> ClaimAnswe
 
 def _claim(app: State, caller: Principal, request: ClaimRequest) -> ClaimAnswer:
     with app.sessions.begin() as session:
-        found = review_queue.claim(session, caller.tenant, caller.name, request.order)
-        progress = review_queue.progress(session, caller.tenant, caller.name)
+        found = queue.claim(session, caller.tenant, caller.name, request.order)
+        progress = queue.progress(session, caller.tenant, caller.name)
     item = None
     if found:
         one = found.comparison
@@ -75,9 +75,9 @@ async def answer(item: str, request: AnswerRequest, caller: Reviewer, app: App) 
 
 def _answer(app: State, caller: Principal, item: str, request: AnswerRequest) -> Progress:
     with app.sessions.begin() as session:
-        review_queue.answer(session, caller.tenant, caller.name, item, request.answer)
+        queue.answer(session, caller.tenant, caller.name, item, request.answer)
         session.flush()
-        return Progress(**review_queue.progress(session, caller.tenant, caller.name))
+        return Progress(**queue.progress(session, caller.tenant, caller.name))
 
 
 @router.get("/agreement")
@@ -86,8 +86,8 @@ def agreement(
 ) -> AgreementAnswer:
     """How far the tenant's people agree with each other and with each version."""
     with app.sessions() as session:
-        seen = review_figures.seen(session, caller.tenant, source=source, sample=items == "random")
-    return AgreementAnswer.model_validate(review_figures.agreement(seen))
+        seen = figures.seen(session, caller.tenant, source=source, sample=items == "random")
+    return AgreementAnswer.model_validate(figures.agreement(seen))
 
 
 @cache

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from judge import review_figures, review_files, reviews
 from judge.comparison import Comparison
 from judge.errors import Fault, InvalidInput
 from judge.evaluation import anchors
@@ -15,8 +14,9 @@ from judge.judging.deciding import decide
 from judge.judging.judge import Judge
 from judge.judging.voting import Decision
 from judge.prompts.guide import PLAIN
-from judge.review_figures import Seen
-from judge.reviews import Judged, Offer, Signals
+from judge.review import figures, files, items
+from judge.review.figures import Seen
+from judge.review.items import Judged, Offer, Signals
 from judge.store.audit import record
 from judge.store.keys import Principal
 from service.auth import allow
@@ -60,13 +60,13 @@ async def add(
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise InvalidInput(Fault("body", f"not UTF-8: {error}")) from error
-    offers = review_files.parse(text.split("\n"), source, share, reviewer)
+    offers = files.parse(text.split("\n"), source, share, reviewer)
     return await asyncio.to_thread(_store, app, tenant or caller.tenant, offers, caller.name)
 
 
 def _store(app: State, tenant: str, offers: list[Offer], actor: str) -> AddedAnswer:
     with app.sessions.begin() as session:
-        added = reviews.add(session, tenant, offers, app.settings.reviewers)
+        added = items.add(session, tenant, offers, app.settings.reviewers)
         record(session, actor, "add review items", {"tenant": tenant, "added": added})
     return AddedAnswer(added=added, left_out=len(offers) - added)
 
@@ -109,14 +109,14 @@ def _deciding(comparison: Comparison, salt: str) -> Callable[[Judge], Awaitable[
 
 def _unjudged(app: State, tenant: str, version: str, limit: int) -> list[tuple[str, Comparison]]:
     with app.sessions() as session:
-        return reviews.unjudged(session, tenant, version, limit)
+        return items.unjudged(session, tenant, version, limit)
 
 
 def _note(app: State, made: list[tuple[str, Decision]]) -> None:
     with app.sessions.begin() as session:
         for item, decision in made:
             judged = Judged(decision.model_version, decision.verdict, decision.probability_a)
-            reviews.note(session, item, judged, Signals.of(decision))
+            items.note(session, item, judged, Signals.of(decision))
 
 
 @router.get("/agreement")
@@ -125,7 +125,7 @@ def agreement(
 ) -> AgreementAnswer:
     """As `GET /review/agreement`, of any tenant."""
     seen = _seen(app, tenant or caller.tenant, source, sample=items == "random")
-    return AgreementAnswer.model_validate(review_figures.agreement(seen))
+    return AgreementAnswer.model_validate(figures.agreement(seen))
 
 
 @router.get("/accuracy")
@@ -134,7 +134,7 @@ def accuracy(
 ) -> AccuracyAnswer:
     """How often a version says what people say: from few labels, and its verdicts on the random sample."""
     seen = _seen(app, tenant or caller.tenant, source, sample=True)
-    return AccuracyAnswer.model_validate(review_figures.accuracy(seen, version))
+    return AccuracyAnswer.model_validate(figures.accuracy(seen, version))
 
 
 @router.get(
@@ -151,7 +151,7 @@ def export(
 ) -> StreamingResponse:
     """The pairs that people have labeled, with every answer and verdict."""
     seen = _seen(app, tenant or caller.tenant, source, sample=False)
-    lines: Iterator[str] = review_files.lines(seen, undecided=undecided)
+    lines: Iterator[str] = files.lines(seen, undecided=undecided)
     return StreamingResponse(lines, media_type="application/jsonl")
 
 
@@ -163,9 +163,7 @@ async def make_anchors(request: AnchorsRequest, caller: Admin, app: App) -> Anch
 
 def _anchor(app: State, tenant: str, request: AnchorsRequest, actor: str) -> AnchorSet:
     with app.sessions.begin() as session:
-        pairs = review_figures.as_anchors(
-            review_figures.seen(session, tenant, source=request.source), request.reviewers
-        )
+        pairs = figures.as_anchors(figures.seen(session, tenant, source=request.source), request.reviewers)
         if not pairs:
             raise InvalidInput(
                 Fault("reviewers", f"no pair has a label of {request.reviewers} reviewers yet")
@@ -178,4 +176,4 @@ def _anchor(app: State, tenant: str, request: AnchorsRequest, actor: str) -> Anc
 
 def _seen(app: State, tenant: str, source: str | None, *, sample: bool) -> list[Seen]:
     with app.sessions() as session:
-        return review_figures.seen(session, tenant, source=source, sample=sample)
+        return figures.seen(session, tenant, source=source, sample=sample)

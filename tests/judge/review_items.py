@@ -2,11 +2,11 @@
 
 from sqlalchemy import select
 
-from judge import review_figures, review_queue, reviews
 from judge.backend.answers import Usage
 from judge.comparison import Comparison, Instruction
 from judge.judging.voting import Decision, OrderResult
-from judge.reviews import Offer
+from judge.review import figures, items, queue
+from judge.review.items import Offer
 from judge.store.tables import IterationRow
 
 TEXT = "Explain in a few short sentences why the sky over the mountains looks blue around noon on clear days."
@@ -19,17 +19,17 @@ def offer(number=0, probability=1.0, place=0.5, text=None, **options):
 
 def add(sessions, *offers, tenant="one", wanted=1):
     with sessions.begin() as session:
-        return reviews.add(session, tenant, offers, wanted)
+        return items.add(session, tenant, offers, wanted)
 
 
 def claim(sessions, reviewer="ann", order="random", tenant="one", **options):
     with sessions.begin() as session:
-        return review_queue.claim(session, tenant, reviewer, order, **options)
+        return queue.claim(session, tenant, reviewer, order, **options)
 
 
 def answer(sessions, item, said, reviewer="ann", tenant="one"):
     with sessions.begin() as session:
-        review_queue.answer(session, tenant, reviewer, item, said)
+        queue.answer(session, tenant, reviewer, item, said)
 
 
 def rows(sessions, table, *conditions):
@@ -39,7 +39,7 @@ def rows(sessions, table, *conditions):
 
 def seen(sessions, **options):
     with sessions() as session:
-        return review_figures.seen(session, "one", **options)
+        return figures.seen(session, "one", **options)
 
 
 def iteration(number, status):

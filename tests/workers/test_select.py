@@ -2,11 +2,11 @@
 
 from sqlalchemy import delete, select
 
-from judge import reviews
 from judge.comparison import Comparison, Instruction
 from judge.evaluation.anchors import LabeledPair, replace_anchors
 from judge.gathering.instructions import Gathered, store
-from judge.reviews import Offer
+from judge.review import items
+from judge.review.items import Offer
 from judge.store.tables import InstructionRow, ModelVersion, SelectionRow
 from workers.select import generation, is_held_out
 
@@ -57,7 +57,7 @@ def test_what_is_close_to_a_comparison_that_people_judge_is_left_out(loop):
     asked = "Compare the orbits of Mars and Venus around the sun in a short table."
     pair = Comparison(Instruction.of(asked), "x", "y")
     with loop.sessions.begin() as session:
-        reviews.add(session, "local", [Offer(pair, "given", probability=1.0, place=0.5)], wanted=1)
+        items.add(session, "local", [Offer(pair, "given", probability=1.0, place=0.5)], wanted=1)
     bring(loop, asked.upper(), f"{asked[:-1]} with two columns.")
     number = loop.start(instructions=200)
 

@@ -15,8 +15,8 @@ from judge.comparison import flaw
 from judge.errors import Fault, InvalidInput
 from judge.evaluation import anchors
 from judge.evaluation.anchors import Label
-from judge.review_figures import Seen
-from judge.reviews import LIVE, Answer, Judged, Offer, chance
+from judge.review.figures import Seen
+from judge.review.items import LIVE, Answer, Judged, Offer, chance
 from judge.verdict import Verdict
 
 

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from judge import review_queue, reviews
 from judge.errors import Conflict, NotFound
-from judge.reviews import Judged, Signals
+from judge.review import items, queue
+from judge.review.items import Judged, Signals
 from judge.store.tables import ReviewItemRow, ReviewRow
 from tests.judge.review_items import add, answer, claim, offer, rows
 
@@ -46,9 +46,9 @@ def test_versions_that_contradict_each_other_are_disagreement_too(sessions):
     (second,) = rows(sessions, ReviewItemRow, ReviewItemRow.response_a == "yes 1")
     with sessions.begin() as session:
         for version, verdict in (("v1", "a"), ("v2", "invalid")):
-            reviews.note(session, second.id, Judged(version, verdict, None), Signals())
+            items.note(session, second.id, Judged(version, verdict, None), Signals())
         before = session.get_one(ReviewItemRow, second.id).versions_differ
-        reviews.note(session, second.id, Judged("v3", "b", None), Signals())
+        items.note(session, second.id, Judged("v3", "b", None), Signals())
 
     assert not before
     assert claim(sessions, order="priority").id == second.id
@@ -67,7 +67,7 @@ def test_an_answer_is_about_the_responses_as_they_were_shown(sessions):
     assert min(sides.values()) >= 8  # a fair coin forty times: fewer in 2 of 100,000 runs
     for review in rows(sessions, ReviewRow):
         assert isinstance(review.seed, int)
-        assert review_queue.swapped(review.seed) == review_queue.swapped(review.seed)
+        assert queue.swapped(review.seed) == queue.swapped(review.seed)
 
 
 def test_a_reviewer_keeps_the_item_and_its_sides_until_it_is_answered(sessions):

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from judge import review_figures, reviews
 from judge.comparison import Instruction
 from judge.evaluation import anchors
 from judge.gathering import forgetting, intake, protected
 from judge.gathering.instructions import Gathered, store
 from judge.gathering.intake import Rules
-from judge.reviews import Judged, Signals
+from judge.review import figures, items
+from judge.review.items import Judged, Signals
 from judge.store.tables import (
     AnchorRow,
     AuditEntry,
@@ -36,21 +36,21 @@ def test_the_same_texts_are_there_once_for_a_tenant(sessions):
 
 
 def test_the_random_sample_has_its_rate_and_says_so():
-    found = [reviews.drawn(f"decision {n}", decision(), 0.1, 0.0) for n in range(5000)]
+    found = [items.drawn(f"decision {n}", decision(), 0.1, 0.0) for n in range(5000)]
     chosen = [one for one in found if one]
 
     assert 400 < len(chosen) < 600
     assert {probability for probability, _ in chosen} == {0.1}
-    assert found == [reviews.drawn(f"decision {n}", decision(), 0.1, 0.0) for n in range(5000)]
+    assert found == [items.drawn(f"decision {n}", decision(), 0.1, 0.0) for n in range(5000)]
 
 
 def test_disagreeing_decisions_are_chosen_beside_the_sample():
     split = decision("tie", ("a", "b"), 0.5)
-    found = [reviews.drawn(str(n), split, 0.1, 1.0) for n in range(1000)]
+    found = [items.drawn(str(n), split, 0.1, 1.0) for n in range(1000)]
 
     assert all(found)
     assert 850 < sum(probability is None for probability, _ in found) < 950
-    agreed = [reviews.drawn(str(n), decision(), 0.1, 1.0) for n in range(99)]
+    agreed = [items.drawn(str(n), decision(), 0.1, 1.0) for n in range(99)]
     assert {one and one[0] for one in agreed} == {None, 0.1}
     assert (None, Signals.of(decision())) not in agreed
 
@@ -111,7 +111,7 @@ def test_an_instruction_that_an_iteration_has_worked_with_is_not_asked_about(ses
 def test_forgetting_takes_items_reviews_protection_and_anchors_with_it(sessions):
     add(sessions, offer(text=TEXT, answers=(("ann", "a"), ("bob", "a"))), offer(1, answers=(("ann", "b"),)))
     with sessions.begin() as session:
-        anchors.replace_anchors(session, "people", review_figures.as_anchors(seen(sessions), 1))
+        anchors.replace_anchors(session, "people", figures.as_anchors(seen(sessions), 1))
 
     with sessions.begin() as session:
         forgetting.forget(session, "test", digests=[Instruction.of(TEXT).digest])
@@ -129,7 +129,7 @@ def test_forgetting_takes_items_reviews_protection_and_anchors_with_it(sessions)
 
 
 def test_live_items_that_nobody_has_judged_leave_after_their_days(sessions):
-    live = [replace(offer(n), source=reviews.LIVE) for n in range(3)]
+    live = [replace(offer(n), source=items.LIVE) for n in range(3)]
     add(sessions, *live, offer(3))
     judged = claim(sessions)
     answer(sessions, judged.id, "a")
@@ -137,7 +137,7 @@ def test_live_items_that_nobody_has_judged_leave_after_their_days(sessions):
         session.execute(update(ReviewItemRow).values(created_at=datetime.now(UTC) - timedelta(days=31)))
 
     with sessions.begin() as session:
-        reviews.keep_up(session, days=30)
+        items.keep_up(session, days=30)
 
     left = rows(sessions, ReviewItemRow)
     assert judged.id in {row.id for row in left}
@@ -167,7 +167,7 @@ def test_what_a_candidate_on_trial_says_is_kept_beside_the_champions_verdict(ses
 
     for _ in range(2):
         with sessions.begin() as session:
-            reviews.keep_up(session, days=30)
+            items.keep_up(session, days=30)
 
     (item,) = seen(sessions)
     assert item.judged == {"v1": Judged("v1", "a", 0.8), "v2": Judged("v2", "b", 0.2)}

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from judge.comparison import Comparison
 from judge.errors import Conflict, NotFound
-from judge.reviews import Answer, comparison
+from judge.review.items import Answer, comparison
 from judge.store.tables import ReviewItemRow, ReviewRow
 
 Order = Literal["priority", "random"]

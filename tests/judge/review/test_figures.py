@@ -2,10 +2,10 @@
 
 import pytest
 
-from judge import review_figures
 from judge.comparison import Comparison, Instruction
 from judge.errors import InvalidInput, NotFound
-from judge.reviews import Judged, Offer
+from judge.review import figures
+from judge.review.items import Judged, Offer
 from tests.judge.review_items import add, offer, seen
 
 
@@ -34,7 +34,7 @@ def test_agreement_is_told_among_people_and_with_each_version(sessions):
         offers.append(offer(n, answers=answers, judged=judged))
     add(sessions, *offers)
 
-    found = review_figures.agreement(seen(sessions))
+    found = figures.agreement(seen(sessions))
 
     assert found["reviewed"] == found["people"]["items"] == 30
     both = {tuple(one["reviewers"]): one for one in found["reviewers"]}
@@ -56,15 +56,15 @@ def test_accuracy_comes_from_the_random_sample_alone_and_all_its_verdicts(sessio
     chosen = [offer(n, None, **against) for n in range(300, 350)]
     add(sessions, *offers, *chosen)
 
-    found = review_figures.accuracy(seen(sessions, sample=True), "v1")
+    found = figures.accuracy(seen(sessions, sample=True), "v1")
 
     assert (found["items"], found["labeled"]) == (200, 80)
     assert found["accuracy"][0] == pytest.approx(0.7, abs=0.03)
     assert found["accuracy"][2] - found["accuracy"][1] < found["labels_alone"][2] - found["labels_alone"][1]
     with pytest.raises(NotFound):
-        review_figures.accuracy(seen(sessions), "v9")
+        figures.accuracy(seen(sessions), "v9")
     with pytest.raises(InvalidInput, match="labels"):
-        review_figures.accuracy(seen(sessions)[:20], "v1")
+        figures.accuracy(seen(sessions)[:20], "v1")
 
 
 def test_what_everybody_skipped_is_left_out_of_the_accuracy_and_counted(sessions):
@@ -75,7 +75,7 @@ def test_what_everybody_skipped_is_left_out_of_the_accuracy_and_counted(sessions
     ]  # fmt: skip
     add(sessions, *offers)
 
-    found = review_figures.accuracy(seen(sessions, sample=True), "v1")
+    found = figures.accuracy(seen(sessions, sample=True), "v1")
 
     assert (found["items"], found["labeled"], found["undecidable"]) == (110, 50, 40)
     assert found["accuracy"][0] == 1.0
@@ -93,7 +93,7 @@ def test_pairs_of_one_instruction_widen_the_interval_of_the_accuracy(sessions):
 
     with sessions() as session:
         together, apart = (
-            review_figures.accuracy(review_figures.seen(session, tenant, sample=True), "v1")["accuracy"]
+            figures.accuracy(figures.seen(session, tenant, sample=True), "v1")["accuracy"]
             for tenant in ("together", "apart")
         )
 

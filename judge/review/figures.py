@@ -17,7 +17,7 @@ from judge.evaluation import ppi
 from judge.evaluation.agreement import Agreement, Figure, Rated, cohen, each_two, krippendorff
 from judge.evaluation.anchors import Label, LabeledPair
 from judge.evaluation.ppi import Point
-from judge.reviews import Answer, Judged, comparison
+from judge.review.items import Answer, Judged, comparison
 from judge.store.tables import ReviewItemRow, ReviewRow, ReviewVerdictRow
 
 # Two people with fewer items in common are not compared: such a kappa says nothing.

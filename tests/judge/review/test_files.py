@@ -4,8 +4,8 @@ import pytest
 
 from judge.errors import InvalidInput
 from judge.evaluation import anchors
-from judge.review_files import lines, parse
-from judge.reviews import Judged
+from judge.review.files import lines, parse
+from judge.review.items import Judged
 from tests.judge.review_items import add, offer, seen
 
 

@@ -4,7 +4,7 @@ An item comes from a live decision or from a given pair. It is either part of th
 probability of that written down, or was chosen for what the judge made of it. The two are kept apart, since
 figures about all decisions can only come from the sample. What is reviewed is never trained on: an
 instruction that an iteration has worked with does not come in, and those of the items are protected
-(`judge.gathering.protected`). How items are offered and answered is in `judge.review_queue`.
+(`judge.gathering.protected`). How items are offered and answered is in `judge.review.queue`.
 """
 
 import hashlib
