@@ -42,10 +42,10 @@ from judge.store.tables import IterationRow
 from judge.teaching import iterations
 from judge.teaching.profiles import IterationSettings, iteration_settings
 from judge.versions.version import VersionStore
-from stack.caller import parse_changes
 from stack.home import Home
 from stack.servers import new_home
-from stack.watch import clock
+from stack.terminal.caller import parse_changes
+from stack.terminal.watch import clock
 from workers.engine import take_weights
 
 # Enough of each that what was spoiled is learned and the gate can decide, and no more.

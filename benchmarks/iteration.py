@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from benchmarks import iteration_pairs
-from stack.caller import parse_changes
+from stack.terminal.caller import parse_changes
 
 OVER = {"promoted", "refused", "no_decision", "awaiting_approval", "failed", "cancelled"}
 

@@ -25,8 +25,8 @@ from stack.champion import register_seed
 from stack.home import Home
 from stack.postgres import prepare_postgres
 from stack.servers import running
+from stack.terminal.watch import figures
 from stack.valkey import prepare_valkey
-from stack.watch import figures
 from workers.stage import run_stage
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "instructions.jsonl"

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import typer
 
-from stack.caller import console, gateway
-from stack.options import JsonLines, Url
+from stack.terminal.caller import console, gateway
+from stack.terminal.options import JsonLines, Url
 
 app = typer.Typer(help="Labeled pairs that models are measured on.", no_args_is_help=True)
 
@@ -28,6 +28,6 @@ def add_anchors(
 @app.command("list")
 def list_anchors(url: Url = None) -> None:
     """The sets and their sizes."""
-    from stack.show import anchors
+    from stack.terminal.show import anchors
 
     console().print(anchors(gateway(url).get("/admin/anchors")))

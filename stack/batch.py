@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import typer
 
-from stack.caller import console, gateway
-from stack.options import Url
+from stack.terminal.caller import console, gateway
+from stack.terminal.options import Url
 
 if TYPE_CHECKING:
-    from stack.gateway import Gateway
+    from stack.terminal.gateway import Gateway
 
 Batch = dict[str, Any]
 app = typer.Typer(help="Many judgments at once, done in the background.", no_args_is_help=True)
@@ -114,7 +114,7 @@ def follow(client: "Gateway", state: Batch, every_s: float = _EVERY_S) -> Batch:
 
 
 def _poll(client: "Gateway", state: Batch, every_s: float, show: Callable[[Batch], None]) -> Batch:
-    from stack.gateway import Patience
+    from stack.terminal.gateway import Patience
 
     patience = Patience(client)
     show(state)
@@ -127,7 +127,7 @@ def _poll(client: "Gateway", state: Batch, every_s: float, show: Callable[[Batch
 
 def line(state: Batch) -> str:
     """`batch_… in_progress: 120 of 600, 3 failed, 2:05 left`."""
-    from stack.watch import clock
+    from stack.terminal.watch import clock
 
     counts = state["request_counts"]
     parts = [f"{counts['completed'] + counts['failed']} of {counts['total']}"]

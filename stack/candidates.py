@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import typer
 
-from stack.caller import gateway
 from stack.iterate import number_of
-from stack.options import Url
+from stack.terminal.caller import gateway
+from stack.terminal.options import Url
 
 app = typer.Typer()
 Iteration = Annotated[int | None, typer.Argument(help="Default: the last one.")]
@@ -28,7 +28,7 @@ def shadow(
     url: Url = None,
 ) -> None:
     """What a candidate did on live traffic, as shadow or canary, beside the champion."""
-    from stack.show import trial
+    from stack.terminal.show import trial
 
     client = gateway(url)
     answer = client.get(f"/admin/iterations/{number_of(client, iteration)}/shadow")

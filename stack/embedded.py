@@ -29,16 +29,16 @@ from stack.champion import champion, champion_folder, convert_seed, register_see
 from stack.child import Launch, Program
 from stack.database import migrate, open_database
 from stack.errors import StackError
-from stack.gateway import Gateway
 from stack.home import Addresses, Home
 from stack.lesson import EXAMPLE, Lesson
-from stack.narrator import Narrator
 from stack.postgres import prepare_postgres
 from stack.seed import PACKAGED
 from stack.spawn import CODE
 from stack.supervisor import Supervisor
+from stack.terminal.gateway import Gateway
+from stack.terminal.narrator import Narrator
+from stack.terminal.watch import unfinished
 from stack.valkey import prepare_valkey
-from stack.watch import unfinished
 
 _TICK_S = 0.5
 _READY_S = 120.0

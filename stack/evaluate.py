@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stack.caller import gateway
-from stack.options import Url
+from stack.terminal.caller import gateway
+from stack.terminal.options import Url
 
 if TYPE_CHECKING:
-    from stack.gateway import Gateway
+    from stack.terminal.gateway import Gateway
 
 PATH = "/admin/evaluations"
 OVER = ("done", "failed", "cancelled")
@@ -108,7 +108,7 @@ def _finish(client: "Gateway", begun: list[dict[str, Any]], out: Path | None) ->
 
 def follow(client: "Gateway", state: dict[str, Any], every_s: float = _EVERY_S) -> dict[str, Any]:
     """Print an evaluation's progress by tenths until it is over; returns its last state."""
-    from stack.gateway import Patience
+    from stack.terminal.gateway import Patience
 
     patience, told = Patience(client), line(state)
     while state["status"] not in OVER:

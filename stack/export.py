@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from stack.caller import gateway
 from stack.errors import StackError
-from stack.options import Url
+from stack.terminal.caller import gateway
+from stack.terminal.options import Url
 
 
 class Format(enum.StrEnum):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from judge.errors import Fault, InvalidInput
-from stack.caller import console, gateway, parse_changes
-from stack.options import Size, Url
+from stack.terminal.caller import console, gateway, parse_changes
+from stack.terminal.options import Size, Url
 
 if TYPE_CHECKING:
-    from stack.gateway import Gateway
+    from stack.terminal.gateway import Gateway
 
 app = typer.Typer()
 
@@ -49,8 +49,8 @@ def watch(
 
 
 def _watch(client: "Gateway", iteration: int) -> None:
-    from stack.show import summary
-    from stack.watch import follow, following
+    from stack.terminal.show import summary
+    from stack.terminal.watch import follow, following
 
     current: int | None = iteration
     while current is not None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stack.caller import console, database_url
+from stack.terminal.caller import console, database_url
 
 app = typer.Typer(help="Make, list and revoke API keys, in the database itself.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def list_keys() -> None:
 
     from judge.store.tables import ApiKey
     from stack.database import open_database
-    from stack.show import keys
+    from stack.terminal.show import keys
 
     with open_database(database_url())() as session:
         rows = session.scalars(select(ApiKey).order_by(ApiKey.created_at)).all()

@@ -10,11 +10,11 @@ from judge.errors import BackendError, JudgesmithError
 from judge.teaching import effort
 from judge.teaching.effort import Pace
 from judge.teaching.profiles import Profile, iteration_settings
-from stack import ingest, show
-from stack.caller import read_lines
-from stack.gateway import Gateway
-from stack.narrator import Narrator
-from stack.watch import follow
+from stack.terminal import ingest, show
+from stack.terminal.caller import read_lines
+from stack.terminal.gateway import Gateway
+from stack.terminal.narrator import Narrator
+from stack.terminal.watch import follow
 
 _CHARACTERS_A_TOKEN = 4
 EXAMPLE = {

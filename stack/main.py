@@ -13,21 +13,12 @@ import typer
 from judge.errors import Fault, InvalidInput, JudgesmithError
 from stack.anchors import app as anchors_app
 from stack.batch import app as batch_app
-from stack.caller import (
-    console,
-    database_url,
-    gateway,
-    load_settings,
-    read_text,
-    require_extra,
-)
 from stack.candidates import app as candidates_app
 from stack.errors import Problem
 from stack.evaluate import evaluate
 from stack.export import export
 from stack.iterate import app as iterate_app
 from stack.keys import app as keys_app
-from stack.options import Size, Url
 from stack.pins import app as pins_app
 from stack.pool import app as pool_app
 from stack.quarantine import app as quarantine_app
@@ -35,6 +26,15 @@ from stack.review import app as review_app
 from stack.review import drift
 from stack.schedule import schedule
 from stack.tenants import app as tenants_app
+from stack.terminal.caller import (
+    console,
+    database_url,
+    gateway,
+    load_settings,
+    read_text,
+    require_extra,
+)
+from stack.terminal.options import Size, Url
 
 app = typer.Typer(
     help="An LLM judge that teaches itself from the instructions it sees.",
@@ -153,7 +153,7 @@ def status(
     url: Url = None,
 ) -> None:
     """Which models there are, which one serves, and how the last iterations went."""
-    from stack.show import drift_line, iterations, models, summary
+    from stack.terminal.show import drift_line, iterations, models, summary
 
     client = gateway(url)
     if iteration is not None:
@@ -195,7 +195,7 @@ def judge(
     url: Url = None,
 ) -> None:
     """Ask which of two responses is better."""
-    from stack.show import decision
+    from stack.terminal.show import decision
 
     texts = {"instruction": read_text(instruction), "response_a": read_text(a), "response_b": read_text(b)}
     answer = gateway(url).post(

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import typer
 
-from stack.caller import console, gateway
-from stack.options import Url
+from stack.terminal.caller import console, gateway
+from stack.terminal.options import Url
 
 app = typer.Typer(help="Versions that running trainers hold; without a command, list them.")
 PATH = "/admin/pins"
@@ -18,7 +18,7 @@ def listed(context: typer.Context, url: Url = None) -> None:
     """Versions that running trainers hold; without a command, list them."""
     context.obj = url  # `judgesmith pins --url … release …`
     if context.invoked_subcommand is None:
-        from stack.show import pins
+        from stack.terminal.show import pins
 
         console().print(pins(gateway(url).get(PATH)["pins"], datetime.now(UTC)))
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import typer
 
 from judge.errors import Fault, InvalidInput
-from stack.caller import console, gateway, read_lines, read_text
-from stack.options import JsonLines, Url
+from stack.terminal.caller import console, gateway, read_lines, read_text
+from stack.terminal.options import JsonLines, Url
 
 app = typer.Typer()
 
@@ -42,7 +42,7 @@ def ingest(
     """
     from rich.progress import Progress
 
-    from stack.ingest import parse, send
+    from stack.terminal.ingest import parse, send
 
     lines, faults, skipped = parse(read_lines(file), file.stem, form.value)
     if faults and not skip_bad:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from judge.errors import Fault, InvalidInput
-from stack.caller import console, gateway
-from stack.options import Url
+from stack.terminal.caller import console, gateway
+from stack.terminal.options import Url
 
 app = typer.Typer(help="Instructions kept apart, with the reasons.", no_args_is_help=True)
 Ids = Annotated[list[int] | None, typer.Argument(help="Their ids: see `judgesmith quarantine list`.")]
@@ -21,7 +21,7 @@ def listed(
     url: Url = None,
 ) -> None:
     """The oldest ones, with their reasons."""
-    from stack.show import quarantine
+    from stack.terminal.show import quarantine
 
     chosen = {"kind": kind} if kind else {}
     console().print(quarantine(gateway(url).get("/admin/quarantine", after=after, limit=limit, **chosen)))

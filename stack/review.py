@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from stack.caller import console, gateway
-from stack.options import Url
+from stack.terminal.caller import console, gateway
+from stack.terminal.options import Url
 
 app = typer.Typer(help="Pairs that people judge, in a browser at GATEWAY/review.", no_args_is_help=True)
 Tenant = Annotated[str | None, typer.Option(help="Whose reviews. Default: those of the key's tenant.")]
@@ -56,7 +56,7 @@ def show_figures(
     url: Url = None,
 ) -> None:
     """How far people agree with each other and with each version, on the random sample."""
-    from stack.show import accuracy, agreement
+    from stack.terminal.show import accuracy, agreement
 
     client = gateway(url)
     query = _given(source=source, tenant=tenant)
@@ -100,7 +100,7 @@ def drift(
     version: Annotated[str | None, typer.Option(help="Only this version.")] = None, url: Url = None
 ) -> None:
     """Whether what the versions answer has changed since they began to serve."""
-    from stack.show import drift as shown
+    from stack.terminal.show import drift as shown
 
     console().print(shown(gateway(url).get("/admin/drift", **_given(version=version))))
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from judge.errors import Fault, InvalidInput
-from stack.caller import gateway, parse_changes
 from stack.errors import Problem
-from stack.options import Url
+from stack.terminal.caller import gateway, parse_changes
+from stack.terminal.options import Url
 
 PATH = "/admin/schedule"
 

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import typer
 
-from stack.caller import console, gateway
-from stack.options import Url
+from stack.terminal.caller import console, gateway
+from stack.terminal.options import Url
 
 app = typer.Typer(help="What each tenant has agreed to.", no_args_is_help=True)
 
@@ -14,7 +14,7 @@ app = typer.Typer(help="What each tenant has agreed to.", no_args_is_help=True)
 @app.command("list")
 def listed(url: Url = None) -> None:
     """The tenants with terms of their own."""
-    from stack.show import tenants
+    from stack.terminal.show import tenants
 
     console().print(tenants(gateway(url).get("/admin/tenants")))
 

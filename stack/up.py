@@ -16,8 +16,8 @@ from stack.database import reason
 from stack.embedded import Stack
 from stack.errors import StackError
 from stack.home import Home
-from stack.narrator import Narrator
 from stack.supervisor import Supervisor
+from stack.terminal.narrator import Narrator
 
 
 def up(

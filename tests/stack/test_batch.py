@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from stack.batch import follow, line
-from stack.gateway import Gateway
+from stack.terminal.gateway import Gateway
 from tests.stack.test_main import gateway, run
 
 

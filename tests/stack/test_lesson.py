@@ -11,9 +11,9 @@ from rich.console import Console
 
 from judge.errors import BackendError
 from judge.teaching.effort import Pace
-from stack.gateway import Gateway
 from stack.lesson import Lesson
-from stack.narrator import Narrator
+from stack.terminal.gateway import Gateway
+from stack.terminal.narrator import Narrator
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 from typer.testing import CliRunner
 
-from stack import show
 from stack.main import app
+from stack.terminal import show
 from tests.stack.test_main import gateway
 from tests.stack.test_show import drawn
 

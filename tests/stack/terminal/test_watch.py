@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from judge.store.tables import IterationRow
-from stack.gateway import Gateway
-from stack.watch import bar, clock, figures, follow, lines, table, unfinished
+from stack.terminal.gateway import Gateway
+from stack.terminal.watch import bar, clock, figures, follow, lines, table, unfinished
 
 
 def stage(name: str, status: str, done: int = 0, total: int = 0, **more: object) -> dict[str, object]:

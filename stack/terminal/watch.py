@@ -10,7 +10,7 @@ from rich.table import Table
 
 from judge.store.tables import IterationRow
 from judge.teaching.iterations import ACTIVE, ON_TRIAL, STAGES
-from stack.gateway import Gateway, Patience
+from stack.terminal.gateway import Gateway, Patience
 
 Iteration = dict[str, Any]
 _BAR_CELLS = 24

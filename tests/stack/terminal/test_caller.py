@@ -5,9 +5,9 @@ import os
 import pytest
 
 from judge.errors import InvalidInput
-from stack import caller
 from stack.errors import StackError
 from stack.home import Addresses, Home
+from stack.terminal import caller
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import Any
 from judge.errors import Fault
 from judge.gathering import traces
 from judge.gathering.traces import Format
-from stack.gateway import Gateway
+from stack.terminal.gateway import Gateway
 
 _CHUNK_ITEMS = 500
 # Well below the gateway's limit on a body (8 MiB by default).

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from judge.errors import Fault
-from stack import ingest
-from stack.gateway import Gateway
+from stack.terminal import ingest
+from stack.terminal.gateway import Gateway
 
 
 @pytest.mark.parametrize(

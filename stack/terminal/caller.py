@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from judge.settings import Settings
-    from stack.gateway import Gateway
+    from stack.terminal.gateway import Gateway
 
 
 def load_settings(**given: Any) -> "Settings":
@@ -64,8 +64,8 @@ def database_url() -> str:
 
 def gateway(url: str | None = None) -> "Gateway":
     """A client of the gateway: at `url`, where the environment says, else of the stack running here."""
-    from stack.gateway import Gateway
     from stack.home import Home
+    from stack.terminal.gateway import Gateway
 
     settings = load_settings()
     if url is None and "gateway_url" not in settings.model_fields_set:

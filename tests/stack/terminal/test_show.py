@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from stack import show
+from stack.terminal import show
 
 
 def drawn(table: object) -> str:
