@@ -43,7 +43,7 @@ from judge.teaching import iterations
 from judge.teaching.profiles import IterationSettings, iteration_settings
 from judge.versions.version import VersionStore
 from stack.home import Home
-from stack.servers import new_home
+from stack.processes.servers import new_home
 from stack.terminal.caller import parse_changes
 from stack.terminal.watch import clock
 from workers.engine import take_weights

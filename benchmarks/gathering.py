@@ -20,8 +20,8 @@ from judge.gathering import fingerprints, instructions, intake
 from judge.gathering.instructions import Gathered
 from judge.gathering.intake import Rules
 from judge.store import database
-from stack.postgres import prepare_postgres
-from stack.servers import new_home, running
+from stack.processes.postgres import prepare_postgres
+from stack.processes.servers import new_home, running
 
 _FILL = 1000
 

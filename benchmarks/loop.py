@@ -33,8 +33,8 @@ from judge.teaching.examples import Example
 from judge.teaching.planning import judge_of
 from judge.teaching.profiles import IterationSettings, iteration_settings
 from judge.versions.version import VersionStore
-from stack.champion import label_weights
-from stack.servers import new_home
+from stack.processes.champion import label_weights
+from stack.processes.servers import new_home
 from workers.tokens import reasoned_row
 
 _GENERATE = "/inference/v1/generate"

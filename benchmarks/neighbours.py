@@ -21,7 +21,7 @@ from pathlib import Path
 
 from judge.backend.engine import Engine, free_port
 from judge.backend.vllm import VLLM, Sampling
-from stack.spawn import die_with_parent
+from stack.processes.spawn import die_with_parent
 
 AT_ONCE = 16
 PROMPT_TOKENS, WRITTEN_TOKENS = 190, 32

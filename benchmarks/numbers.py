@@ -31,7 +31,7 @@ from judge.backend.vllm import Backends
 from judge.judging.judge import Judge
 from judge.teaching.profiles import iteration_settings
 from judge.versions.version import VersionStore
-from stack.spawn import CODE, die_with_parent
+from stack.processes.spawn import CODE, die_with_parent
 
 NAMES = ("reads/s", "tokens/s", "trained tokens/s")
 

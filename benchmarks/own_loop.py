@@ -21,12 +21,12 @@ from judge.store.database import Sessions
 from judge.store.tables import StageRow
 from judge.teaching import iterations
 from judge.versions.version import VersionStore
-from stack.champion import register_seed
 from stack.home import Home
-from stack.postgres import prepare_postgres
-from stack.servers import running
+from stack.processes.champion import register_seed
+from stack.processes.postgres import prepare_postgres
+from stack.processes.servers import running
+from stack.processes.valkey import prepare_valkey
 from stack.terminal.watch import figures
-from stack.valkey import prepare_valkey
 from workers.stage import run_stage
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "instructions.jsonl"

@@ -19,7 +19,7 @@ from judge.prompts.templates import pairwise_reasoning, pointwise
 from judge.settings import DtypeSetting
 from judge.teaching.profiles import IterationSettings
 from judge.versions.version import VersionStore
-from stack.spawn import CODE
+from stack.processes.spawn import CODE
 
 Row = dict[str, list[int]]
 

@@ -1,6 +1,6 @@
 """The folder of the embedded stack: where everything lies, who runs it, and how to reach it.
 
-HOME/postgres   the database (a link, where it had to lie elsewhere: see `stack.postgres`)
+HOME/postgres   the database (a link, where it had to lie elsewhere: see `stack.processes.postgres`)
 HOME/valkey     the queue
 HOME/models     model versions      HOME/work   half-made ones
 HOME/log        one log a process   HOME/run    sockets, the lock, the address book

@@ -17,7 +17,7 @@ def create_key(
 ) -> None:
     """Make a key and print it; it is shown only now."""
     from judge.store import keys
-    from stack.database import open_database
+    from stack.processes.database import open_database
 
     with open_database(database_url()).begin() as session:
         key = keys.create_key(session, name, scope, tenant, actor="command line")
@@ -30,7 +30,7 @@ def list_keys() -> None:
     from sqlalchemy import select
 
     from judge.store.tables import ApiKey
-    from stack.database import open_database
+    from stack.processes.database import open_database
     from stack.terminal.show import keys
 
     with open_database(database_url())() as session:
@@ -42,7 +42,7 @@ def list_keys() -> None:
 def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id: see `judgesmith keys list`.")]) -> None:
     """Make a key useless. Gateways remember a good key for ten seconds."""
     from judge.store import keys
-    from stack.database import open_database
+    from stack.processes.database import open_database
 
     with open_database(database_url()).begin() as session:
         keys.revoke_key(session, key_id, actor="command line")

@@ -100,7 +100,7 @@ def up(
 ) -> None:
     """Start everything on this machine and keep it up until Ctrl-C."""
     require_extra("psutil")
-    from stack.backend import CANDIDATE, PINNED
+    from stack.processes.backend import CANDIDATE, PINNED
     from stack.up import up as run
 
     options = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
@@ -117,7 +117,7 @@ def up(
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    from stack.database import migrate as run
+    from stack.processes.database import migrate as run
 
     run(database_url())
     print("the schema is up to date")
@@ -131,9 +131,9 @@ def seed(
 ) -> None:
     """Register the seed model as the first champion; where there is one, only print its id."""
     from judge.versions.version import VersionStore
-    from stack.champion import champion, convert_seed, register_seed
-    from stack.database import open_database
     from stack.home import Home
+    from stack.processes.champion import champion, convert_seed, register_seed
+    from stack.processes.database import open_database
 
     settings = load_settings(**({"model": model} if model else {}))
     home, sessions = Home(settings.home), open_database(database_url())

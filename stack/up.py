@@ -10,13 +10,13 @@ from sqlalchemy.exc import DBAPIError
 
 from judge.settings import Settings
 from judge.teaching.profiles import Profile
-from stack import preflight
-from stack.backend import ExtraEngine
-from stack.database import reason
-from stack.embedded import Stack
 from stack.errors import StackError
 from stack.home import Home
-from stack.supervisor import Supervisor
+from stack.processes import preflight
+from stack.processes.backend import ExtraEngine
+from stack.processes.database import reason
+from stack.processes.embedded import Stack
+from stack.processes.supervisor import Supervisor
 from stack.terminal.narrator import Narrator
 
 

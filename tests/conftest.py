@@ -6,9 +6,9 @@ import pytest
 from hypothesis import settings
 
 from judge.store.database import migrate
-from stack.postgres import prepare_postgres
-from stack.servers import new_home, running
-from stack.valkey import prepare_valkey
+from stack.processes.postgres import prepare_postgres
+from stack.processes.servers import new_home, running
+from stack.processes.valkey import prepare_valkey
 
 pytest_plugins = ["tests.fixtures"]
 

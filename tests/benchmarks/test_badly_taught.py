@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from benchmarks.spoiling import EVERY, PHRASE, confound, plant, plant_on_worse, taught
 from judge.store.tables import ExampleRow, PairRow
-from stack.servers import new_home
+from stack.processes.servers import new_home
 from tests.scripted_vllm import hashed_margin, scripted
 from tests.tiny_model import make_tiny_model
 from tests.workers.conftest import SMALL, bring_in, loop, on_topic, respond

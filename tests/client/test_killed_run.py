@@ -19,7 +19,7 @@ from judge.store.tables import DecisionRow
 from judge.versions.pointer import move_champion
 from judge.versions.version import VersionStore
 from judgesmith_client import Client
-from stack.spawn import CODE
+from stack.processes.spawn import CODE
 from tests.client.trainer_process import BATCH, ITEMS, items_of
 from tests.scripted_vllm import Script, ScriptedVLLM
 from tests.versions import register

@@ -16,7 +16,7 @@ from judge.backend.engine import free_port
 from judge.teaching import iterations
 from judge.teaching.iterations import Lease
 from service.events import LAST
-from stack.spawn import CODE
+from stack.processes.spawn import CODE
 
 
 def start(world) -> int:

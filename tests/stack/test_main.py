@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from judge.store.keys import check_key
-from stack.spawn import CODE
+from stack.processes.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401
 from tests.serving import serve
 

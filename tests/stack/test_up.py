@@ -17,8 +17,8 @@ from judge.backend.engine import free_port
 from judge.store.tables import ApiKey
 from judge.versions.pointer import move_champion
 from judge.versions.version import VersionStore
-from stack.servers import new_home
-from stack.spawn import CODE
+from stack.processes.servers import new_home
+from stack.processes.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401
 from tests.scripted_vllm import scripted
 from tests.stack.test_main import run

@@ -18,7 +18,7 @@ from judge.gathering.protected import closest
 from judge.judging.scoring import NOT_FINITE
 from judge.store import queue
 from judge.store.tables import BenchmarkItemRow, BenchmarkOutcomeRow, BenchmarkRunRow
-from stack.spawn import CODE
+from stack.processes.spawn import CODE
 from tests.versions import register
 from workers import benchmark
 from workers.batches import in_portions

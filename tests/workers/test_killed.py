@@ -39,9 +39,9 @@ from judge.teaching import iterations
 from judge.teaching.iterations import MAX_EPOCHS, STAGES, Lease
 from judge.versions.pointer import read_pointer
 from stack.home import Home
-from stack.postgres import Postgres, prepare_postgres
-from stack.servers import new_home, running
-from stack.spawn import CODE
+from stack.processes.postgres import Postgres, prepare_postgres
+from stack.processes.servers import new_home, running
+from stack.processes.spawn import CODE
 from tests.workers.test_cancel import trainers
 from workers.batches import in_portions
 from workers.stage import run_stage

@@ -21,7 +21,7 @@ from judge.judging.judge import Judge
 from judge.teaching.examples import Example
 from judge.teaching.profiles import iteration_settings
 from judge.versions.version import VersionStore
-from stack.spawn import CODE
+from stack.processes.spawn import CODE
 from tests.tiny_model import make_tiny_model
 from workers import tokens
 from workers.train.config import TrainConfig

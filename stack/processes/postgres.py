@@ -26,9 +26,9 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-from stack.child import Launch, Program
 from stack.errors import StackError
 from stack.home import Home, fits_socket, private_folder
+from stack.processes.child import Launch, Program
 
 _SOCKET = ".s.PGSQL.5432"
 _SYSTEM_DATA = Path("/var/lib")

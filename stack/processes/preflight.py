@@ -13,8 +13,8 @@ from typing import Literal
 
 import psutil
 
-from stack.backend import ExtraEngine
 from stack.errors import StackError
+from stack.processes.backend import ExtraEngine
 
 DISK_GB = 3.0
 MEMORY_GB_NEEDED = 3.0

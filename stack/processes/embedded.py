@@ -23,22 +23,22 @@ from judge.teaching import iterations
 from judge.teaching.effort import Pace
 from judge.teaching.profiles import Profile
 from judge.versions.version import VersionStore
-from stack import pace, preflight
-from stack.backend import PREFERRED_PORT, Backend, ExtraEngine
-from stack.champion import champion, champion_folder, convert_seed, register_seed
-from stack.child import Launch, Program
-from stack.database import migrate, open_database
 from stack.errors import StackError
 from stack.home import Addresses, Home
-from stack.lesson import EXAMPLE, Lesson
-from stack.postgres import prepare_postgres
-from stack.seed import PACKAGED
-from stack.spawn import CODE
-from stack.supervisor import Supervisor
+from stack.processes import pace, preflight
+from stack.processes.backend import PREFERRED_PORT, Backend, ExtraEngine
+from stack.processes.champion import champion, champion_folder, convert_seed, register_seed
+from stack.processes.child import Launch, Program
+from stack.processes.database import migrate, open_database
+from stack.processes.lesson import EXAMPLE, Lesson
+from stack.processes.postgres import prepare_postgres
+from stack.processes.seed import PACKAGED
+from stack.processes.spawn import CODE
+from stack.processes.supervisor import Supervisor
+from stack.processes.valkey import prepare_valkey
 from stack.terminal.gateway import Gateway
 from stack.terminal.narrator import Narrator
 from stack.terminal.watch import unfinished
-from stack.valkey import prepare_valkey
 
 _TICK_S = 0.5
 _READY_S = 120.0

@@ -5,8 +5,8 @@ import signal
 import time
 
 from judge.store import queue
-from stack.servers import new_home, running
-from stack.valkey import prepare_valkey
+from stack.processes.servers import new_home, running
+from stack.processes.valkey import prepare_valkey
 
 
 def test_data_outlive_a_restart_and_a_kill():

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from stack.child import Launch, Program
 from stack.errors import StackError
 from stack.home import Home, alive
-from stack.servers import running
-from stack.supervisor import Backoff, Supervisor
+from stack.processes.child import Launch, Program
+from stack.processes.servers import running
+from stack.processes.supervisor import Backoff, Supervisor
 
 FOREVER = "import time; time.sleep(600)"
 

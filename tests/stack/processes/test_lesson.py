@@ -11,7 +11,7 @@ from rich.console import Console
 
 from judge.errors import BackendError
 from judge.teaching.effort import Pace
-from stack.lesson import Lesson
+from stack.processes.lesson import Lesson
 from stack.terminal.gateway import Gateway
 from stack.terminal.narrator import Narrator
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stack.child import Child, Program
 from stack.errors import StackError
 from stack.home import Home
-from stack.reaper import Reaper
+from stack.processes.child import Child, Program
+from stack.processes.reaper import Reaper
 
 HEALTH_MISSES = 6
 # vLLM hears no signal while it loads.

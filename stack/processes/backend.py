@@ -11,9 +11,9 @@ from judge.errors import BackendError
 from judge.settings import DtypeSetting
 from judge.store.database import Sessions
 from judge.versions.version import VersionStore
-from stack.champion import champion_folder, label_weights
-from stack.child import Launch, Program
-from stack.spawn import CODE
+from stack.processes.champion import champion_folder, label_weights
+from stack.processes.child import Launch, Program
+from stack.processes.spawn import CODE
 
 logger = logging.getLogger(__name__)
 PREFERRED_PORT = 8000

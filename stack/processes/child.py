@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.family import MARK, Family
 from stack.home import Home
-from stack.reaper import Reaper
-from stack.spawn import die_with_parent, rotate
+from stack.processes.family import MARK, Family
+from stack.processes.reaper import Reaper
+from stack.processes.spawn import die_with_parent, rotate
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Ends what is left of a stack whose supervisor was killed: `python -m stack.reaper`, run by `Reaper`.
+"""Ends what is left of a stack whose supervisor was killed: `python -m stack.processes.reaper`, run by `Reaper`.
 
 The kernel tells the children when their supervisor dies, but neither their own children nor those that take
 their time. This process learns of it by the end of its standard input, gives all of them a while, and kills
@@ -11,8 +11,8 @@ import sys
 import time
 from contextlib import suppress
 
-from stack.family import Family
-from stack.spawn import CODE
+from stack.processes.family import Family
+from stack.processes.spawn import CODE
 
 
 class Reaper:
@@ -20,7 +20,7 @@ class Reaper:
 
     def __init__(self, lock_fd: int, grace_s: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "stack.reaper", str(grace_s)],
+            [sys.executable, "-m", "stack.processes.reaper", str(grace_s)],
             cwd=CODE,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from stack.child import Launch, Program
 from stack.home import Home, fits_socket, private_folder
+from stack.processes.child import Launch, Program
 
 
 @dataclass(frozen=True, slots=True)

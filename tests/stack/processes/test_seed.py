@@ -8,17 +8,17 @@ import pytest
 
 from judge.versions.pointer import read_pointer
 from judge.versions.version import VersionStore
-from stack.champion import champion, champion_folder, register_seed
 from stack.errors import StackError
-from stack.seed import find
-from stack.spawn import CODE
+from stack.processes.champion import champion, champion_folder, register_seed
+from stack.processes.seed import find
+from stack.processes.spawn import CODE
 from tests.fixtures import sessions  # noqa: F401
 from tests.tiny_model import make_tiny_model
 
 
 def convert(model: str, home: object) -> "subprocess.CompletedProcess[str]":
     variables = {**os.environ, "JUDGESMITH_HOME": str(home), "JUDGESMITH_MODEL": model, "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "stack.seed"]
+    command = [sys.executable, "-m", "stack.processes.seed"]
     return subprocess.run(command, cwd=CODE, env=variables, capture_output=True, text=True)
 
 

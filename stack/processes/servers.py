@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stack.child import Program
 from stack.home import Home
-from stack.supervisor import Supervisor
+from stack.processes.child import Program
+from stack.processes.supervisor import Supervisor
 
 
 @contextmanager

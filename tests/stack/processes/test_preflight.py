@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from stack import preflight
-from stack.backend import CANDIDATE, PINNED
 from stack.errors import StackError
+from stack.processes import preflight
+from stack.processes.backend import CANDIDATE, PINNED
 
 
 def test_a_taken_port_names_who_has_it_and_what_to_do():

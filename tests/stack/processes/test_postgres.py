@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-
 import stack.postgres
+
 from stack.errors import StackError
 from stack.home import Home
-from stack.postgres import Postgres, prepare_postgres
-from stack.servers import new_home, running
+from stack.processes.postgres import Postgres, prepare_postgres
+from stack.processes.servers import new_home, running
 
 
 def execute(server: Postgres, query: str) -> list[tuple[object, ...]]:

@@ -3,7 +3,7 @@
 from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Instruction
 from judge.judging.judge import Judge
-from stack import pace
+from stack.processes import pace
 from tests.scripted_vllm import scripted
 from tests.tiny_model import make_tiny_model
 

@@ -16,7 +16,7 @@ from judge.store.tables import ModelVersion
 from judge.versions.pointer import move_champion, read_pointer
 from judge.versions.version import VersionStore
 from stack.errors import StackError
-from stack.spawn import CODE, die_with_parent, rotate
+from stack.processes.spawn import CODE, die_with_parent, rotate
 
 
 def champion(sessions: Sessions) -> str | None:
@@ -64,7 +64,7 @@ def convert_seed(settings: Settings, log: Path) -> str:
     rotate(log)
     with log.open("ab") as stream:
         converted = subprocess.run(
-            [sys.executable, "-m", "stack.seed"],
+            [sys.executable, "-m", "stack.processes.seed"],
             env=os.environ | {"JUDGESMITH_HOME": str(settings.home), "JUDGESMITH_MODEL": settings.model},
             cwd=CODE,
             stdin=subprocess.DEVNULL,
