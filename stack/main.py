@@ -11,21 +11,21 @@ from urllib.parse import quote
 import typer
 
 from judge.errors import Fault, InvalidInput, JudgesmithError
-from stack.anchors import app as anchors_app
-from stack.batch import app as batch_app
-from stack.candidates import app as candidates_app
+from stack.commands.anchors import app as anchors_app
+from stack.commands.batch import app as batch_app
+from stack.commands.candidates import app as candidates_app
+from stack.commands.evaluate import evaluate
+from stack.commands.export import export
+from stack.commands.iterate import app as iterate_app
+from stack.commands.keys import app as keys_app
+from stack.commands.pins import app as pins_app
+from stack.commands.pool import app as pool_app
+from stack.commands.quarantine import app as quarantine_app
+from stack.commands.review import app as review_app
+from stack.commands.review import drift
+from stack.commands.schedule import schedule
+from stack.commands.tenants import app as tenants_app
 from stack.errors import Problem
-from stack.evaluate import evaluate
-from stack.export import export
-from stack.iterate import app as iterate_app
-from stack.keys import app as keys_app
-from stack.pins import app as pins_app
-from stack.pool import app as pool_app
-from stack.quarantine import app as quarantine_app
-from stack.review import app as review_app
-from stack.review import drift
-from stack.schedule import schedule
-from stack.tenants import app as tenants_app
 from stack.terminal.caller import (
     console,
     database_url,
@@ -100,8 +100,8 @@ def up(
 ) -> None:
     """Start everything on this machine and keep it up until Ctrl-C."""
     require_extra("psutil")
+    from stack.commands.up import up as run
     from stack.processes.backend import CANDIDATE, PINNED
-    from stack.up import up as run
 
     options = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
     engines = {CANDIDATE: candidate_engine, PINNED: pinned_engine}

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from stack.batch import follow, line
+from stack.commands.batch import follow, line
 from stack.terminal.gateway import Gateway
 from tests.stack.test_main import gateway, run
 

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from judge.evaluation.benchmarks.items import Answered, Judged, from_lines
 from judge.evaluation.report import Run, build, page, table
-from stack.evaluate import line, set_name
+from stack.commands.evaluate import line, set_name
 from tests.stack.test_main import gateway, run
 
 ROWS = [

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from stack.iterate import number_of
+from stack.commands.iterate import number_of
 from stack.terminal.caller import gateway
 from stack.terminal.options import Url
 
