@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from judge.batches.line_store import Line
 from judge.errors import Fault, InvalidInput
-from service.problems import faults_of
+from service.door.problems import faults_of
 from service.schemas.batches import BatchLine
 
 MAX_LINES = 50_000

@@ -26,7 +26,7 @@ from judge.batches.ledger import Lease
 from judge.batches.line_store import Line, Result
 from judge.errors import Fenced, Unavailable
 from judge.store.keys import Principal
-from service import problems
+from service.door import problems
 from service.routes.judging import pairwise, single
 from service.routes.ranking import rank
 from service.schemas.judging import PairwiseRequest, SingleRequest

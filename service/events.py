@@ -12,7 +12,7 @@ from threading import Event as Flag
 from typing import Any
 
 from judge.teaching.iterations import ACTIVE, STAGES
-from service.problems import problem_of
+from service.door.problems import problem_of
 from service.schemas.iterations import IterationAnswer, StageAnswer
 
 # Of the event `end`. Stage n (from 0) begins at 2n + 1, where its progress is too, and ends at 2n + 2.

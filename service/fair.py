@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from service.door.problems import Overloaded, OverShare
 from service.metrics import Metrics
-from service.problems import Overloaded, OverShare
 
 Result = TypeVar("Result")
 Work = Callable[[], Awaitable[Any]]

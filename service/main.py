@@ -19,17 +19,17 @@ from judge.settings import Settings
 from judge.store import database, queue
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
-from service import problems
-from service.auth import Authenticator, KeyInPath
 from service.batches import Batches
 from service.cache import Cache, Memo
 from service.capture import Capture
 from service.champion import Champion
 from service.dialects import chat, openrlhf, slime, verl, vllm
+from service.door import problems
+from service.door.auth import Authenticator, KeyInPath
+from service.door.limits import Admission, BodyLimit
 from service.drift import DriftGauges
 from service.fair import FairQueue
 from service.flights import Flights
-from service.limits import Admission, BodyLimit
 from service.metrics import Metrics
 from service.pinned import PinnedVersions
 from service.recorder import Recorder

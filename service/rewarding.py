@@ -26,7 +26,7 @@ from judge.judging.rewards import (
 )
 from judge.store.keys import Principal
 from judge.store.tables import DecisionRow
-from service.problems import Overloaded
+from service.door.problems import Overloaded
 from service.state import State
 
 

@@ -14,9 +14,9 @@ from judge.store.database import Sessions
 from judge.versions.swap import Swapper
 from service.cache import Cache, Memo
 from service.champion import Champion
+from service.door.limits import Admission
 from service.fair import FairQueue
 from service.flights import Flights
-from service.limits import Admission
 from service.metrics import Metrics
 from service.pinned import PinnedVersions
 from service.recorder import Recorder

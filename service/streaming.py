@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from judge.backend.vllm import OnText
-from service.problems import problem_of
+from service.door.problems import problem_of
 
 
 class Pieces:

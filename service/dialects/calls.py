@@ -12,8 +12,8 @@ from judge.judging.rewards import Form, Reward, RewardItem, Wish
 from judge.prompts.guide import Guide
 from judge.prompts.rubrics import preset_rubric
 from judge.store.keys import Principal
-from service.auth import allow
-from service.hangup import unless_gone
+from service.door.auth import allow
+from service.door.hangup import unless_gone
 from service.rewarding import Call, Rewarded, rewarded
 from service.schemas.base import PinName
 from service.state import State, state

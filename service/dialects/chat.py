@@ -27,7 +27,7 @@ from judge.store.keys import Principal
 from judge.verdict import parse_rating
 from service.answering import answered
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, guide_of
-from service.hangup import unless_gone
+from service.door.hangup import unless_gone
 from service.state import State
 
 router = APIRouter(prefix="/v1", tags=["dialects"])

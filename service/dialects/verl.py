@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from judge.judging.rewards import Form, RewardItem
 from judge.prompts.transcripts import split
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, number_of, reward_all
-from service.problems import Overloaded, OverShare
+from service.door.problems import Overloaded, OverShare
 from service.rewarding import Rewarded
 from service.schemas.rewards import MOST_ITEMS
 

@@ -12,7 +12,7 @@ from judge.evaluation import anchors
 from judge.store.audit import record
 from judge.store.keys import Principal
 from judge.store.tables import AnchorRow
-from service.auth import allow
+from service.door.auth import allow
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/anchors", tags=["admin"])

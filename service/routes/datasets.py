@@ -17,7 +17,7 @@ from judge.teaching.examples import Examples, load_examples
 from judge.teaching.planning import judge_of
 from judge.teaching.profiles import IterationSettings
 from judge.versions.version import VersionStore
-from service.auth import allow
+from service.door.auth import allow
 from service.state import State, state
 
 router = APIRouter(prefix="/admin/iterations/{number}/dataset", tags=["admin"])

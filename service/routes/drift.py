@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from judge.evaluation import drift_windows
 from judge.store.keys import Principal
-from service.auth import allow
+from service.door.auth import allow
 from service.schemas.reviews import DriftAnswer
 from service.state import State, state
 

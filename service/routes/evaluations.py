@@ -20,7 +20,7 @@ from judge.evaluation.runs import EvaluationSettings
 from judge.store import queue
 from judge.store.keys import Principal
 from judge.store.tables import BenchmarkRunRow, BenchmarkSetRow
-from service.auth import allow
+from service.door.auth import allow
 from service.state import State, state
 
 PATH = "/admin/evaluations"

@@ -21,8 +21,8 @@ from judge.gathering.traces import Format
 from judge.store import queue
 from judge.store.keys import Principal
 from judge.store.tables import InstructionRow
-from service.auth import allow
-from service.problems import Forbidden, faults_of
+from service.door.auth import allow
+from service.door.problems import Forbidden, faults_of
 from service.schemas.instructions import (
     ForgetAnswer,
     ForgetRequest,

@@ -17,7 +17,7 @@ from judge.store.tables import CampaignRow, DropRow, EvaluationRow, IterationRow
 from judge.teaching import campaigns, iterations, planning
 from judge.teaching.funnel import funnel
 from judge.versions.version import VersionStore
-from service.auth import allow
+from service.door.auth import allow
 from service.events import LAST, followed
 from service.schemas.iterations import (
     CampaignAnswer,

@@ -28,7 +28,7 @@ from judge.prompts.templates import (
 from judge.review.items import flipped
 from judge.store.keys import Principal
 from service.answering import answered
-from service.auth import allow
+from service.door.auth import allow
 from service.guidance import Guidance, guidance, options
 from service.schemas.judging import (
     CriterionAnswer,

@@ -14,7 +14,7 @@ from judge.teaching.iterations import ON_TRIAL
 from judge.versions import card
 from judge.versions.pointer import Pointer, read_pointer
 from judge.versions.version import Manifest
-from service.auth import allow
+from service.door.auth import allow
 from service.schemas.models import ModelsAnswer, PointerAnswer, VersionAnswer
 from service.state import State, state
 

@@ -10,7 +10,7 @@ from judge.store.keys import Principal
 from judge.versions import pins
 from judge.versions.pins import Pin
 from judge.versions.pointer import read_pointer
-from service.auth import allow
+from service.door.auth import allow
 from service.schemas.rewards import PinAnswer, PinRequest
 from service.state import State, state
 

@@ -12,7 +12,7 @@ from judge.gathering import protected, traces
 from judge.store.audit import record
 from judge.store.keys import Principal
 from judge.store.tables import ProtectedRow
-from service.auth import allow
+from service.door.auth import allow
 from service.routes.anchors import Name
 from service.schemas.gathering import ProtectedSet
 from service.state import State, state

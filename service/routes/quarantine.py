@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from judge.gathering import quarantine
 from judge.store.keys import Principal
 from judge.store.tables import QuarantineRow
-from service.auth import allow
+from service.door.auth import allow
 from service.schemas.gathering import Count, QuarantineAnswer, Quarantined, QuarantineRequest
 from service.state import State, state
 

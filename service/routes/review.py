@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from judge.review import figures, queue
 from judge.store.keys import Principal
-from service.auth import allow
+from service.door.auth import allow
 from service.schemas.reviews import (
     AgreementAnswer,
     AnswerRequest,

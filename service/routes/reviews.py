@@ -19,7 +19,7 @@ from judge.review.figures import Seen
 from judge.review.items import Judged, Offer, Signals
 from judge.store.audit import record
 from judge.store.keys import Principal
-from service.auth import allow
+from service.door.auth import allow
 from service.guidance import options
 from service.routes.anchors import AnchorSet
 from service.schemas.judging import PairwiseRequest

@@ -10,9 +10,9 @@ from judge.evaluation.reward_health import BINS, Health
 from judge.judging import records
 from judge.judging.rewards import Reward, Wish
 from judge.store.keys import Principal
-from service.auth import allow
+from service.door.auth import allow
+from service.door.hangup import unless_gone
 from service.guidance import Guidance, criteria, options
-from service.hangup import unless_gone
 from service.rewarding import Call, Rewarded, rewarded, rewarded_once
 from service.schemas.base import PinName, UsageAnswer
 from service.schemas.rewards import (

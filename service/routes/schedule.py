@@ -10,7 +10,7 @@ from judge.store.keys import Principal
 from judge.store.tables import ScheduleRow
 from judge.teaching import planning, schedule
 from judge.versions.version import VersionStore
-from service.auth import allow
+from service.door.auth import allow
 from service.schemas.iterations import ScheduleAnswer, ScheduleRequest
 from service.state import State, state
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from judge.gathering import tenants
 from judge.store.keys import Principal
 from judge.store.tables import TenantRow
-from service.auth import allow
+from service.door.auth import allow
 from service.schemas.gathering import Tenant, TenantTerms
 from service.state import State, state
 

@@ -12,7 +12,7 @@ from judge.store.keys import Principal
 from judge.store.tables import IterationRow, TrialRow
 from judge.teaching import iterations
 from judge.versions.pointer import read_pointer
-from service.auth import allow
+from service.door.auth import allow
 from service.routes.models import put_into_service
 from service.schemas.models import PointerAnswer, RejectRequest, TrialAnswer
 from service.state import State, state

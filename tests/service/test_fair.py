@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from service.door.problems import Overloaded, OverShare
 from service.fair import FairQueue
 from service.metrics import Metrics
-from service.problems import Overloaded, OverShare
 
 
 def queue(at_once=2, most=100):

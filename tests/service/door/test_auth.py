@@ -75,7 +75,7 @@ def test_only_a_hash_of_the_key_is_stored(make_world):
 
 
 def test_a_revoked_key_stops_working_once_it_is_forgotten(make_world, monkeypatch):
-    monkeypatch.setattr("service.auth._REMEMBER_S", 0.0)
+    monkeypatch.setattr("service.door.auth._REMEMBER_S", 0.0)
     world = make_world(auth="keys")
     key = make_key(world, "judge")
     before = call(world, "POST", "/judge/pairwise", key).status_code

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from judge.store import keys
 from judge.store.database import Sessions
 from judge.store.keys import SCOPES, Principal
-from service.problems import Forbidden, Unauthorized
+from service.door.problems import Forbidden, Unauthorized
 
 LOCAL = Principal("local", "local", frozenset(SCOPES))
 _REMEMBER_S = 10.0

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.door.problems import Overloaded, problem
 from service.metrics import Metrics
-from service.problems import Overloaded, problem
 
 
 class _TooLarge(Exception):

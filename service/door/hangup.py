@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from service.problems import Overloaded
+from service.door.problems import Overloaded
 
 Answer = TypeVar("Answer")
 
