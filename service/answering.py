@@ -76,7 +76,7 @@ async def answered(
 
     `columns` are those of its row that depend on the kind, `verdict` and `votes` at least; `capture` is the
     instruction that may be gathered for teaching. `pin` names the version, as for rewards. `twin` makes the
-    same decision anew, without the cache, for a candidate on trial (`service.trial`); without one nothing is
+    same decision anew, without the cache, for a candidate on trial (`service.serving.trial`); without one nothing is
     tried.
     """
     number = uuid.uuid4().hex

@@ -22,16 +22,13 @@ from judge.versions.version import VersionStore
 from service.batches import Batches
 from service.cache import Cache, Memo
 from service.capture import Capture
-from service.champion import Champion
 from service.dialects import chat, openrlhf, slime, verl, vllm
 from service.door import problems
 from service.door.auth import Authenticator, KeyInPath
 from service.door.limits import Admission, BodyLimit
-from service.drift import DriftGauges
 from service.fair import FairQueue
 from service.flights import Flights
 from service.metrics import Metrics
-from service.pinned import PinnedVersions
 from service.recorder import Recorder
 from service.reviewing import Reviewing
 from service.routes import (
@@ -56,8 +53,11 @@ from service.routes import (
     tenants,
     trials,
 )
+from service.serving.champion import Champion
+from service.serving.drift import DriftGauges
+from service.serving.pinned import PinnedVersions
+from service.serving.trial import LiveTrial
 from service.state import State
-from service.trial import LiveTrial
 
 if TYPE_CHECKING:
     from judge.prompts.scenarios import ScenarioClassifier

@@ -13,15 +13,15 @@ from judge.settings import Settings
 from judge.store.database import Sessions
 from judge.versions.swap import Swapper
 from service.cache import Cache, Memo
-from service.champion import Champion
 from service.door.limits import Admission
 from service.fair import FairQueue
 from service.flights import Flights
 from service.metrics import Metrics
-from service.pinned import PinnedVersions
 from service.recorder import Recorder
 from service.reviewing import Reviewing
-from service.trial import LiveTrial
+from service.serving.champion import Champion
+from service.serving.pinned import PinnedVersions
+from service.serving.trial import LiveTrial
 
 if TYPE_CHECKING:
     from judge.prompts.scenarios import ScenarioClassifier

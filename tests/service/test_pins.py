@@ -184,7 +184,7 @@ def test_a_run_that_was_pinned_a_moment_before_a_swap_is_answered_by_the_engine(
     first, second, _ = world.versions
     # The engine serves it already, so the swap may go on before the gateway has looked.
     script.label, script.weights = first, world.store.path(first)
-    monkeypatch.setattr("service.pinned._POLL_S", 3600)
+    monkeypatch.setattr("service.serving.pinned._POLL_S", 3600)
     time.sleep(1.5)
     world.http.post("/reward/pins", json={"name": "run-7"}).raise_for_status()
     promote(world, second).raise_for_status()

@@ -29,7 +29,7 @@ from judge.versions import pins
 from judge.versions.pins import Pin
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
-from service.champion import Champion
+from service.serving.champion import Champion
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")

@@ -54,7 +54,7 @@ def test_an_alarm_is_told_with_its_version_figure_and_beginning(world):
 
 
 def test_the_gauges_follow_the_windows(make_world, monkeypatch):
-    monkeypatch.setattr("service.drift._EVERY_S", 0.05)
+    monkeypatch.setattr("service.serving.drift._EVERY_S", 0.05)
     world = make_world()
     window(world, 1, 20)
     window(world, 2, 120)

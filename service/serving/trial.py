@@ -24,8 +24,8 @@ from judge.judging.voting import Decision
 from judge.store.database import Sessions
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
-from service.champion import Champion
 from service.metrics import Metrics
+from service.serving.champion import Champion
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
