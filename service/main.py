@@ -20,17 +20,11 @@ from judge.store import database, queue
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
 from service.batches import Batches
-from service.cache import Cache, Memo
-from service.capture import Capture
 from service.dialects import chat, openrlhf, slime, verl, vllm
 from service.door import problems
 from service.door.auth import Authenticator, KeyInPath
 from service.door.limits import Admission, BodyLimit
-from service.fair import FairQueue
-from service.flights import Flights
 from service.metrics import Metrics
-from service.recorder import Recorder
-from service.reviewing import Reviewing
 from service.routes import (
     anchors,
     batches,
@@ -57,6 +51,12 @@ from service.serving.champion import Champion
 from service.serving.drift import DriftGauges
 from service.serving.pinned import PinnedVersions
 from service.serving.trial import LiveTrial
+from service.shared.cache import Cache, Memo
+from service.shared.capture import Capture
+from service.shared.fair import FairQueue
+from service.shared.flights import Flights
+from service.shared.recorder import Recorder
+from service.shared.reviewing import Reviewing
 from service.state import State
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ from judge.judging.voting import Decision, Rating
 from judge.settings import Settings
 from judge.store.database import Sessions
 from judge.versions.swap import Swapper
-from service.cache import Cache, Memo
 from service.door.limits import Admission
-from service.fair import FairQueue
-from service.flights import Flights
 from service.metrics import Metrics
-from service.recorder import Recorder
-from service.reviewing import Reviewing
 from service.serving.champion import Champion
 from service.serving.pinned import PinnedVersions
 from service.serving.trial import LiveTrial
+from service.shared.cache import Cache, Memo
+from service.shared.fair import FairQueue
+from service.shared.flights import Flights
+from service.shared.recorder import Recorder
+from service.shared.reviewing import Reviewing
 
 if TYPE_CHECKING:
     from judge.prompts.scenarios import ScenarioClassifier

@@ -20,8 +20,8 @@ from judge.gathering.instructions import STREAM, Gathered, to_stream_entry
 from judge.store import queue
 from judge.store.database import Sessions
 from judge.store.tables import DecisionRow
-from service.capture import Capture
 from service.metrics import Metrics
+from service.shared.capture import Capture
 
 logger = logging.getLogger(__name__)
 _LARGEST_BATCH = 500

@@ -18,8 +18,8 @@ from judge.review import items
 from judge.review.items import Judged, Offer, Signals
 from judge.settings import Settings
 from judge.store.database import Sessions
-from service.capture import Capture
 from service.metrics import Metrics
+from service.shared.capture import Capture
 
 logger = logging.getLogger(__name__)
 _WAITING = 1000

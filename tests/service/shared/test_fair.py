@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from service.door.problems import Overloaded, OverShare
-from service.fair import FairQueue
 from service.metrics import Metrics
+from service.shared.fair import FairQueue
 
 
 def queue(at_once=2, most=100):
