@@ -19,12 +19,12 @@ from judge.settings import Settings
 from judge.store import database, queue
 from judge.versions.swap import Swapper
 from judge.versions.version import VersionStore
-from service.batches import Batches
 from service.dialects import chat, openrlhf, slime, verl, vllm
 from service.door import problems
 from service.door.auth import Authenticator, KeyInPath
 from service.door.limits import Admission, BodyLimit
 from service.metrics import Metrics
+from service.requests.batches import Batches
 from service.routes import (
     anchors,
     batches,

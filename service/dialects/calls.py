@@ -14,7 +14,7 @@ from judge.prompts.rubrics import preset_rubric
 from judge.store.keys import Principal
 from service.door.auth import allow
 from service.door.hangup import unless_gone
-from service.rewarding import Call, Rewarded, rewarded
+from service.requests.rewarding import Call, Rewarded, rewarded
 from service.schemas.base import PinName
 from service.state import State, state
 

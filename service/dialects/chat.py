@@ -25,9 +25,9 @@ from judge.prompts.templates import single_reasoning
 from judge.prompts.transcripts import clean
 from judge.store.keys import Principal
 from judge.verdict import parse_rating
-from service.answering import answered
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, guide_of
 from service.door.hangup import unless_gone
+from service.requests.answering import answered
 from service.state import State
 
 router = APIRouter(prefix="/v1", tags=["dialects"])

@@ -18,7 +18,7 @@ from judge.judging.rewards import Form, RewardItem
 from judge.prompts.transcripts import split
 from service.dialects.calls import App, Caller, InUrl, UrlOptions, number_of, reward_all
 from service.door.problems import Overloaded, OverShare
-from service.rewarding import Rewarded
+from service.requests.rewarding import Rewarded
 from service.schemas.rewards import MOST_ITEMS
 
 router = APIRouter(tags=["dialects"])

@@ -18,10 +18,10 @@ from judge.batches.line_store import Outcome
 from judge.errors import InvalidInput
 from judge.store.keys import Principal
 from judge.store.tables import BatchRow
-from service.batch_input import read_lines
-from service.batches import KINDS
 from service.door.auth import allow
 from service.door.problems import faults_of
+from service.requests.batch_files import read_lines
+from service.requests.batches import KINDS
 from service.schemas.batches import BatchAnswer, BatchesAnswer, Metadata, Window
 from service.state import State, state
 

@@ -18,7 +18,7 @@ from judge.teaching import campaigns, iterations, planning
 from judge.teaching.funnel import funnel
 from judge.versions.version import VersionStore
 from service.door.auth import allow
-from service.events import LAST, followed
+from service.requests.events import LAST, followed
 from service.schemas.iterations import (
     CampaignAnswer,
     DropAnswer,

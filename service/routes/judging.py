@@ -27,9 +27,10 @@ from judge.prompts.templates import (
 )
 from judge.review.items import flipped
 from judge.store.keys import Principal
-from service.answering import answered
 from service.door.auth import allow
-from service.guidance import Guidance, guidance, options
+from service.requests.answering import answered
+from service.requests.guidance import Guidance, guidance, options
+from service.requests.streaming import Pieces, streamed
 from service.schemas.judging import (
     CriterionAnswer,
     OrderAnswer,
@@ -39,7 +40,6 @@ from service.schemas.judging import (
     SingleRequest,
 )
 from service.state import State, state
-from service.streaming import Pieces, streamed
 
 router = APIRouter(prefix="/judge", tags=["judge"])
 Caller = Annotated[Principal, Depends(allow("judge"))]

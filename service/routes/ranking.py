@@ -16,9 +16,9 @@ from judge.judging.ranker import (
 )
 from judge.judging.ranking import rank_order
 from judge.store.keys import Principal
-from service.answering import answered
 from service.door.auth import allow
-from service.guidance import guidance, options
+from service.requests.answering import answered
+from service.requests.guidance import guidance, options
 from service.schemas.ranking import (
     RankAnswer,
     RankedResponse,

@@ -20,7 +20,7 @@ from judge.review.items import Judged, Offer, Signals
 from judge.store.audit import record
 from judge.store.keys import Principal
 from service.door.auth import allow
-from service.guidance import options
+from service.requests.guidance import options
 from service.routes.anchors import AnchorSet
 from service.schemas.judging import PairwiseRequest
 from service.schemas.reviews import (

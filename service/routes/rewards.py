@@ -12,8 +12,8 @@ from judge.judging.rewards import Reward, Wish
 from judge.store.keys import Principal
 from service.door.auth import allow
 from service.door.hangup import unless_gone
-from service.guidance import Guidance, criteria, options
-from service.rewarding import Call, Rewarded, rewarded, rewarded_once
+from service.requests.guidance import Guidance, criteria, options
+from service.requests.rewarding import Call, Rewarded, rewarded, rewarded_once
 from service.schemas.base import PinName, UsageAnswer
 from service.schemas.rewards import (
     Bin,

@@ -14,7 +14,7 @@ from judge.batches.line_store import Line, Result
 from judge.errors import Fenced
 from judge.store.keys import Principal
 from judge.store.tables import BatchLineRow, BatchRow, DecisionRow
-from service.batches import Turn
+from service.requests.batches import Turn
 from tests.service.batch_calls import (
     PAIR,
     gateway,

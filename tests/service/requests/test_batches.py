@@ -16,8 +16,8 @@ from judge.errors import Fault, InvalidInput
 from judge.judging.scoring import NOT_FINITE
 from judge.store import keys
 from judge.store.tables import BatchLineRow, BatchRow, DecisionRow
-from service.batch_input import MAX_LINES, read_lines
-from service.batches import KINDS
+from service.requests.batch_files import MAX_LINES, read_lines
+from service.requests.batches import KINDS
 from tests.service.batch_calls import (
     JSON,
     JSONL,

@@ -15,7 +15,7 @@ import pytest
 from judge.backend.engine import free_port
 from judge.teaching import iterations
 from judge.teaching.iterations import Lease
-from service.events import LAST
+from service.requests.events import LAST
 from stack.processes.spawn import CODE
 
 
