@@ -3,8 +3,8 @@
     python -m benchmarks.stopping [--rules]
 
 A judge votes for A at one rate with A shown first and at another with it shown last; sixteen votes an order.
-`--rules` adds the rules that were tried and not taken: Jeffreys' prior in `judge.judging.voting.p_even`, and with it
-the exact test on the pairs of orders that agree.
+`--rules` adds the rules that were tried and not taken: Jeffreys' prior in `judge.judging.voting.p_even`,
+and with it the exact test on the pairs of orders that agree.
 """
 
 import argparse

@@ -79,8 +79,8 @@ def sift(
 ) -> list[InstructionRow]:
     """Leave out what is too long, nearly the same as an earlier one, or close to a protected text.
 
-    As in gathering (`judge.gathering.intake`), which has seen neither what a person released since, nor the anchors
-    and benchmarks that came later.
+    As in gathering (`judge.gathering.intake`), which has seen neither what a person released since, nor the
+    anchors and benchmarks that came later.
     """
     steps: tuple[tuple[str, Callable[[list[InstructionRow]], set[int]]], ...] = (
         ("too_long", lambda kept: _too_long(kept, limit)),

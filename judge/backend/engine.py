@@ -1,4 +1,4 @@
-"""Starting vLLM for a model folder: `Engine`, as a child of this process; `judge.versions.serve` in a container.
+"""Starting vLLM for a model folder: `Engine`, as a child; `judge.versions.serve` does it in a container.
 
 The server listens on loopback or a private network only: its development routes, which the in-place
 reload needs, are open to whoever reaches it.

@@ -1,4 +1,5 @@
 """Measuring: versions on labeled sets, under attack, and while they serve.
 
-What follows from a figure is `judge.gate.gate`'s to say. Read `statistics` first, then `runs`; `benchmarks/` has the sets.
+What follows from a figure is `judge.gate.gate`'s to say. Read `statistics` first, then `runs`;
+`benchmarks/` has the sets.
 """

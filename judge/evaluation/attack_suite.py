@@ -1,7 +1,7 @@
 """The attack suite: which attacks are made on which pairs, and when one has succeeded. Pure.
 
-The catalog is `judge.evaluation.attacks`. The gate makes a number of them on every candidate and on the champion; the
-benchmark makes all of them on whatever version serves.
+The catalog is `judge.evaluation.attacks`. The gate makes a number of them on every candidate and on the
+champion; the benchmark makes all of them on whatever version serves.
 """
 
 import json

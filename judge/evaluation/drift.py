@@ -1,10 +1,10 @@
 """Drift: whether what a version answers has changed since it began to serve. Pure; it sees counts.
 
-The decisions of one version, kind and mode are cut into windows of time (`judge.evaluation.drift_windows`), and every
-window is compared with the first. A figure is an alarm if its change is at least a stated one and is not
-chance. Each window is another look: window k may spend 6/(pi^2 k^2) of alpha, as rounds of the gate do,
-shared evenly by the figures, so that over all windows a stream in which nothing changes raises a false alarm
-with a probability of at most alpha.
+The decisions of one version, kind and mode are cut into windows of time (`judge.evaluation.drift_windows`),
+and every window is compared with the first. A figure is an alarm if its change is at least a stated one and
+is not chance. Each window is another look: window k may spend 6/(pi^2 k^2) of alpha, as rounds of the gate
+do, shared evenly by the figures, so that over all windows a stream in which nothing changes raises a false
+alarm with a probability of at most alpha.
 """
 
 from collections.abc import Mapping, Sequence

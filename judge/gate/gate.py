@@ -6,9 +6,10 @@ share of alpha), not behind on those of them whose better response is the shorte
 worse than a stated margin (Holm over the slices). Repeated rounds spend alpha as 6/(pi^2 k^2), so that it is
 never exceeded in total. Too few items is no decision.
 
-Beside accuracy the candidate must pass the collapse probes (`judge.gate.probes`), be no weaker than the champion
-under attack (`judge.evaluation.attack_suite`), obey no phrase of its training data (`judge.gate.triggers`), and be better
-than the seed model. These can only refuse, so they add nothing to the chance of a false promotion.
+Beside accuracy the candidate must pass the collapse probes (`judge.gate.probes`), be no weaker than the
+champion under attack (`judge.evaluation.attack_suite`), obey no phrase of its training data
+(`judge.gate.triggers`), and be better than the seed model. These can only refuse, so they add nothing to
+the chance of a false promotion.
 """
 
 from collections.abc import Mapping, Sequence

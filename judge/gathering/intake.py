@@ -3,7 +3,8 @@
 What comes in takes these steps in order, and the first that holds decides: the tenant's quota is used up
 (rejected); known already (duplicate); close to an anchor or a benchmark's item (quarantined); nearly the same
 as one that is there (near-duplicate); else it is stored. Near-duplicates are found through an index over
-bands of signatures (`judge.gathering.fingerprints`), so the work for one instruction does not grow with the pool.
+bands of signatures (`judge.gathering.fingerprints`), so the work for one instruction does not grow with the
+pool.
 """
 
 from collections import Counter

@@ -2,7 +2,8 @@
 
 What an iteration in progress works with is only marked, and moved when that is over (`settle`): its stages
 count on what they have begun with, and give the same dataset however often they are repeated. No other
-iteration selects what is marked (`judge.gathering.instructions.known`); of what this one learns, the gate decides.
+iteration selects what is marked (`judge.gathering.instructions.known`); of what this one learns, the gate
+decides.
 """
 
 from collections.abc import Sequence

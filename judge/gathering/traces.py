@@ -4,7 +4,7 @@ plain    `{"messages": […]}`, `{"instruction": "…"}` or `{"prompt": "…"}`;
 openai   the body of a request for chat completions (`messages`), responses (`input`, `instructions`) or
          completions (`prompt`), alone or as `request` or `body` of a log's entry, as an object or as JSON in
          a string
-otel     OTLP in JSON (`resourceSpans`, `resourceLogs`), or one span or log record a line (`judge.gathering.otel`)
+otel     OTLP in JSON (`resourceSpans`, `resourceLogs`), or one span or log record a line (`otel`)
 
 A conversation is kept up to its last user turn, and beside it the response to that, if it is logged. What
 tools said and were asked is left out, and so is a response that came of it; a conversation with images, audio

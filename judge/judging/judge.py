@@ -1,9 +1,9 @@
 """A model version that judges: its prompts, its label reads, its written judgments.
 
-What is made of them is in `judge.judging.deciding` (comparisons) and `judge.judging.rating` (single responses). Every answer
-of the backend names the weights that made it; one that does not come from this judge's version raises
-`VersionChanged`, and whoever asked takes the new champion and asks again. So no decision mixes versions,
-without any lock between the processes.
+What is made of them is in `judge.judging.deciding` (comparisons) and `judge.judging.rating` (single
+responses). Every answer of the backend names the weights that made it; one that does not come from this
+judge's version raises `VersionChanged`, and whoever asked takes the new champion and asks again. So no
+decision mixes versions, without any lock between the processes.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """What disqualifies a generated response, and a pair of responses. Pure, given the texts.
 
-Each check names its reason; whoever drops a text counts it by that reason (`judge.teaching.funnel`). They are made to
-be wrong in one direction: a text that is dropped for nothing costs little, but only what is surely useless is
-dropped, because a small generator has little to spare.
+Each check names its reason; whoever drops a text counts it by that reason (`judge.teaching.funnel`). They
+are made to be wrong in one direction: a text that is dropped for nothing costs little, but only what is
+surely useless is dropped, because a small generator has little to spare.
 """
 
 import re
@@ -14,8 +14,8 @@ from judge.pairs.similarity import likeness
 from judge.pairs.strategies import usable
 from judge.prompts.openers import says_nothing
 
-# Strategies of `judge.pairs.strategies` whose rejected response was written for itself. In the others it is the chosen
-# one with a fault put in, so that the two are alike on purpose.
+# Strategies of `judge.pairs.strategies` whose rejected response was written for itself. In the others it is
+# the chosen one with a fault put in, so that the two are alike on purpose.
 WRITTEN_APART = ("neighbor", "modified", "random", "hotter", "logged", "later", "shortened")
 _NEAR = 0.9
 # A response to a related request that reads much like the one to this request may serve it as well.

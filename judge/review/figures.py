@@ -103,7 +103,7 @@ def agreement(items: Sequence[Seen]) -> dict[str, Any]:
 
 
 def accuracy(items: Sequence[Seen], version: str) -> dict[str, Any]:
-    """How often a version says what people say, from the labels and all its verdicts (`judge.evaluation.ppi`).
+    """How often a version says what people say, from labels and all its verdicts (`judge.evaluation.ppi`).
 
     A version is as right about an item as the share of its reviewers who agree. Its prediction of that is
     its own confidence. `items` must be a random sample. What everybody skipped has no answer to be right

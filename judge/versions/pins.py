@@ -2,8 +2,8 @@
 
 A pin has a name, which a restarted run says again, and lasts for its `ttl_s` after its last use, so that a
 run that has died does not hold a version for ever. While it lasts, no swap takes its version out of service
-unless an engine of its own serves it, or an admin insists (`judge.versions.swap`). One that has run out is taken up
-again by its next use, as long as its version still serves.
+unless an engine of its own serves it, or an admin insists (`judge.versions.swap`). One that has run out is
+taken up again by its next use, as long as its version still serves.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A vLLM server for a model version, as a container starts it: `python -m judge.versions.serve --version ID`."""
+"""A vLLM server for a version, as a container starts it: `python -m judge.versions.serve --version ID`."""
 
 import argparse
 import os

@@ -1,1 +1,1 @@
-"""The wire protocols that other people's trainers speak, a module each, all on `service.requests.rewarding`."""
+"""Wire protocols that other people's trainers speak, a module each, all on `service.requests.rewarding`."""

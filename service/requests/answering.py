@@ -76,8 +76,8 @@ async def answered(
 
     `columns` are those of its row that depend on the kind, `verdict` and `votes` at least; `capture` is the
     instruction that may be gathered for teaching. `pin` names the version, as for rewards. `twin` makes the
-    same decision anew, without the cache, for a candidate on trial (`service.serving.trial`); without one nothing is
-    tried.
+    same decision anew, without the cache, for a candidate on trial (`service.serving.trial`); without one
+    nothing is tried.
     """
     number = uuid.uuid4().hex
     with app.admission.enter():

@@ -1,8 +1,8 @@
 """Judging the lines of batches in the background of a gateway, beside what is asked live.
 
-Every gateway looks for batches that nobody works on and takes a few by a lease (`judge.batches.ledger`). A line
-goes through the very coroutine of its synchronous route. A gateway that is stopped gives its batches back;
-one that is killed lets the leases run out; the next one goes on with the lines that have no result.
+Every gateway looks for batches that nobody works on and takes a few by a lease (`judge.batches.ledger`). A
+line goes through the very coroutine of its synchronous route. A gateway that is stopped gives its batches
+back; one that is killed lets the leases run out; the next one goes on with the lines that have no result.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The state of drift as Prometheus gauges, read now and then from the closed windows (`judge.evaluation.drift`)."""
+"""Drift as Prometheus gauges, read now and then from the closed windows (`judge.evaluation.drift`)."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Ends what is left of a stack whose supervisor was killed: `python -m stack.processes.reaper`, run by `Reaper`.
+"""Ends what is left of a stack whose supervisor was killed; `Reaper` runs it as a process.
 
 The kernel tells the children when their supervisor dies, but neither their own children nor those that take
 their time. This process learns of it by the end of its standard input, gives all of them a while, and kills

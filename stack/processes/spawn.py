@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # Where our packages lie: children of ours run there, so that `python -m` finds them wherever we were called.
-CODE = Path(__file__).resolve().parent.parent
+CODE = Path(__file__).resolve().parents[2]
 _PR_SET_PDEATHSIG = 1
 _LOG_LIMIT_BYTES = 20 * 2**20
 

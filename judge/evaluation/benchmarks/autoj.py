@@ -19,7 +19,8 @@ from judge.prompts.rubrics import scenarios
 
 PAIRS, CRITIQUES, SELECTION = ("**/*pairwise*",), ("**/*critique*",), ("**/*selection*",)
 SIZES = (8, 16, 32)
-# Scenarios that `judge.prompts.rubrics` does not have or groups otherwise: one of the right group in place of each.
+# Scenarios that `judge.prompts.rubrics` does not have or groups otherwise: one of the right group in place
+# of each.
 _OUR_NAMES = {
     "post_summarization": "text_summarization",
     "others": "information_extraction",

@@ -52,7 +52,7 @@ class RewardAnswerRow(Base):
 
 
 class DriftWindowRow(Base):
-    """The decisions of one kind, mode and version in a stretch of time, counted (`judge.evaluation.drift.Counts`)."""
+    """The decisions of one kind, mode and version in a stretch of time, counted (`drift.Counts`)."""
 
     __tablename__ = "drift_windows"
 

@@ -78,7 +78,7 @@ def test_an_engine_on_a_cpu_reads_each_prompt_in_one_piece_and_shares_short_pref
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel groups no sessions")
 def test_a_nice_process_is_nice_to_other_sessions_too():
     program = (
-        "import os; from judge.processor import keep_niceness; nice = os.nice(7); keep_niceness(); "
+        "import os; from judge.backend.processor import keep_niceness; nice = os.nice(7); keep_niceness(); "
         "print(nice, open('/proc/self/autogroup').read())"
     )
 

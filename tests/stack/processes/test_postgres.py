@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import psycopg
-import pytest
-import stack.postgres
 
 from stack.errors import StackError
 from stack.home import Home
+from stack.processes import postgres
 from stack.processes.postgres import Postgres, prepare_postgres
 from stack.processes.servers import new_home, running
 
@@ -105,27 +104,27 @@ def test_a_short_folder_that_others_could_enter_is_refused():
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as somebody else")
 class TestAsRoot:
     def test_a_home_that_nobody_can_reach_keeps_its_rights_and_links_to_the_data(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(stack.postgres, "_SYSTEM_DATA", tmp_path / "var")
+        monkeypatch.setattr(postgres, "_SYSTEM_DATA", tmp_path / "var")
         (tmp_path / "var").mkdir()
         closed = tmp_path / "closed"
         closed.mkdir(mode=0o700)
         home = Home.at(closed / "home")
         home.prepare()
 
-        place = stack.postgres._place(home, (65534, 65534))
+        place = postgres._place(home, (65534, 65534))
 
         assert closed.stat().st_mode & 0o777 == 0o700
         assert (home.root / "postgres").is_symlink()
         assert place.parent == tmp_path / "var"
-        assert stack.postgres._place(home, (65534, 65534)) == place
+        assert postgres._place(home, (65534, 65534)) == place
         shutil.rmtree(place)
         with pytest.raises(StackError, match="which is gone"):
-            stack.postgres._place(home, (65534, 65534))
+            postgres._place(home, (65534, 65534))
 
     def test_binaries_that_nobody_can_reach_are_copied_and_run(self, monkeypatch):
-        passable = stack.postgres._passable
+        passable = postgres._passable
         monkeypatch.setattr(
-            stack.postgres,
+            postgres,
             "_passable",
             lambda folder: "site-packages" not in str(folder) and passable(folder),
         )
@@ -146,8 +145,8 @@ class TestAsRoot:
 def test_killing_the_supervisor_stops_it():
     with new_home() as home:
         script = (
-            "import sys, time; from stack.home import Home; from stack.postgres import prepare_postgres;"
-            "from pathlib import Path; from stack.servers import running\n"
+            "import sys, time; from stack.home import Home; from stack.processes.postgres import prepare_postgres;"
+            "from pathlib import Path; from stack.processes.servers import running\n"
             "home = Home.at(Path(sys.argv[1]))\n"
             "with running(home, prepare_postgres(home).program()): print('up', flush=True); time.sleep(60)"
         )

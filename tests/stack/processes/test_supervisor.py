@@ -161,8 +161,8 @@ def test_nothing_outlives_a_killed_supervisor(home, tmp_path):
         f"open({str(note)!r}, 'w').write(f'{{os.getpid()}} {{p.pid}}'); time.sleep(600)"
     )
     script = (
-        "import os, sys, time; from pathlib import Path; from stack.child import Launch, Program\n"
-        "from stack.home import Home; from stack.supervisor import Supervisor\n"
+        "import os, sys, time; from pathlib import Path; from stack.processes.child import Launch, Program\n"
+        "from stack.home import Home; from stack.processes.supervisor import Supervisor\n"
         "launch = lambda: Launch([sys.executable, '-c', sys.argv[2]], dict(os.environ), Path('/'))\n"
         "home = Home.at(Path(sys.argv[1]))\n"
         "with home.lock() as lock_fd:\n"
