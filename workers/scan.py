@@ -1,4 +1,4 @@
-"""Scan: what came in lately, for planted phrases (`judge.gathering.planted`); their carriers go to quarantine.
+"""Scan: what came in lately, for planted phrases (`judge.gathering.planted`): carriers go to quarantine.
 
 What users said and what models answered is looked at apart: each has its own words, and many instructions
 come without an answer.

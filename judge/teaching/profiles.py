@@ -26,7 +26,7 @@ OF_LOGS = ("logged", "later")
 
 
 class PairMix(BaseModel):
-    """Shares of the pairs' strategies (`judge.pairs.strategies`), scaled to sum to 1; who is not named has none."""
+    """Shares of the pairs' strategies (`judge.pairs.strategies`), scaled to sum to 1; a missing one is 0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -27,8 +27,8 @@ from judge.batches.line_store import Line, Result
 from judge.errors import Fenced, Unavailable
 from judge.store.keys import Principal
 from service.door import problems
-from service.routes.judging import pairwise, single
-from service.routes.ranking import rank
+from service.requests.judging import pairwise, single
+from service.requests.ranking import rank
 from service.schemas.judging import PairwiseRequest, SingleRequest
 from service.schemas.ranking import RankRequest
 from service.state import State

@@ -1,7 +1,7 @@
 """The rows that Judgesmith keeps in Postgres, one file a subject. The schema comes from `migrations/` alone.
 
-Rows are imported from here (`from judge.store.tables import IterationRow`) and never from one of the files: foreign
-keys name tables of other subjects, so the metadata is whole only once all of them are loaded.
+Rows are imported from here (`from judge.store.tables import IterationRow`) and never from one of the files:
+foreign keys name tables of other subjects, so the metadata is whole only once all of them are loaded.
 """
 
 from judge.store.tables.access import ApiKey, AuditEntry, TenantRow

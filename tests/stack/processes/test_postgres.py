@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from stack.errors import StackError
 from stack.home import Home
@@ -145,7 +146,8 @@ class TestAsRoot:
 def test_killing_the_supervisor_stops_it():
     with new_home() as home:
         script = (
-            "import sys, time; from stack.home import Home; from stack.processes.postgres import prepare_postgres;"
+            "import sys, time; from stack.home import Home\n"
+            "from stack.processes.postgres import prepare_postgres\n"
             "from pathlib import Path; from stack.processes.servers import running\n"
             "home = Home.at(Path(sys.argv[1]))\n"
             "with running(home, prepare_postgres(home).program()): print('up', flush=True); time.sleep(60)"
