@@ -13,8 +13,8 @@ from judge.evaluation import item_store, runs
 from judge.evaluation.benchmarks.catalog import BENCHMARKS
 from judge.evaluation.benchmarks.items import Item, Judged
 from judge.evaluation.evaluating import How, answer
+from judge.evaluation.lease import Lease
 from judge.evaluation.report import figures
-from judge.evaluation.runs import Lease
 from judge.judging.judge import Judge
 from judge.settings import Settings
 from judge.store import database

@@ -9,44 +9,28 @@ model version, with a manifest that says which strategy serves and how it is cal
 """
 
 import asyncio
-import math
-import random
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from judge.backend.vllm import VLLM, Backends
 from judge.comparison import Comparison, Instruction
-from judge.draw import is_drawn
-from judge.evaluation import anchors
-from judge.evaluation.anchors import LabeledPair
-from judge.evaluation.statistics import Outcome, calibration_error, summarize
-from judge.judging.deciding import reason
 from judge.judging.judge import Judge
 from judge.judging.scoring import STRATEGIES, Strategy
-from judge.pairs.balance import even_lengths
 from judge.prompts.templates import pairwise_direct
-from judge.store.database import outlasting
-from judge.store.tables import EvaluationRow, IterationRow, ModelVersion, PairRow
-from judge.teaching import budget
-from judge.teaching.funnel import Step
-from judge.teaching.planning import judge_of
-from judge.verdict import Verdict
+from judge.store.tables import IterationRow, ModelVersion
 from judge.versions.version import Probe, StrategyCalibration, read_manifest
 from workers.attack import ATTACKS, PHRASES, attack_reads, measure_attacks, measure_phrases
-from workers.batches import in_portions
 from workers.counting import Counting, judged
 from workers.engine import evaluation_engine, take_weights
-from workers.seal import FIT, HELD_OUT, Key, best_strategy, calibrations, seal
+from workers.outcomes import fitted_on, measure, store_figures, store_outcomes, stored_already
+from workers.seal import FIT, HELD_OUT, best_strategy, calibrations, seal
+from workers.sets import Sets, anchored_in, load_sets, pairs_for
 from workers.stage import Stage
 
-_FIT_SHARE = 0.35
 _ATTACKED = ("candidate", "champion")
-Sets = dict[str, list[LabeledPair]]
 
 
 def run(stage: Stage) -> dict[str, Any]:
@@ -76,55 +60,21 @@ def run(stage: Stage) -> dict[str, Any]:
     }
 
 
-def load_sets(stage: Stage) -> tuple[Sets, Step]:
-    """The labeled pairs to measure on; the same ones each time for the same data.
-
-    Anchors that no prompt can hold are dropped, and counted.
-    """
-    settings = stage.settings
-    with stage.lease.transaction() as session:
-        rows = list(
-            session.scalars(
-                select(PairRow)
-                .where(PairRow.iteration_id == stage.iteration, PairRow.held_out)
-                .order_by(PairRow.instruction_id, PairRow.ordinal)
-            )
-        )
-        anchored = anchors.load_anchors(session)
-    sets: Sets = {}
-    for name, share in ((FIT, _FIT_SHARE), (HELD_OUT, 1 - _FIT_SHARE)):
-        own = [row for row in rows if is_drawn(f"fit {row.instruction_id}", _FIT_SHARE) == (name == FIT)]
-        rng = random.Random(f"{settings.seed} {name}")
-        # As many whose better response is the longer one as the shorter one: length alone is worth nothing.
-        even = even_lengths([row.to_pair() for row in own], round(share * settings.evaluated_pairs), rng)
-        sets[name] = [LabeledPair(own[i].item, own[i].to_pair().comparison("a"), "a") for i in even]
-    judge = judge_of(stage.store, stage.judged_by, stage.process.max_model_len, settings)
-    step = Step("anchors")
-    for name, pairs in anchored.items():
-        decided = [_preferred_first(pair) for pair in pairs if pair.label != "tie"]
-        drawn = _sample(decided, settings.evaluated_anchors, f"{settings.seed} {name}")
-        kept = [pair for pair in drawn if budget.fits(judge, pair.comparison, reasoned=False)]
-        step.came_in += len(drawn)
-        step.drop("too_long", len(drawn) - len(kept))
-        sets[f"anchor:{name}"] = kept
-    return sets, step
-
-
 async def measure_all(stage: Stage, sets: Sets, url: str, counting: Counting) -> Probe:
     """Every version on every set; what is stored already is not repeated. Returns the candidate's probe."""
     server = VLLM(url, timeout_s=stage.process.backend_timeout_s)
-    stored = _stored(stage)
+    stored = stored_already(stage)
     planned = 0.0
     probe: Probe | None = None
 
     async def take(judge: Judge, steps: Iterable[tuple[str, str]]) -> None:
         nonlocal planned
         for dataset, how in steps:
-            pairs = _pairs(stage, sets, dataset, how)
+            pairs = pairs_for(stage, sets, dataset, how)
             if (judge.version, dataset, how) not in stored:
                 counting.begin(f"{judge.version} on {dataset}, {how}")
                 outcomes = await measure(stage, judge, pairs, how, counting)
-                _store(stage, judge, dataset, how, outcomes)
+                store_outcomes(stage, judge, dataset, how, outcomes)
             planned += len(pairs) * judged(how, stage.settings.reasoning_tokens)
             counting.reach(planned)
 
@@ -149,33 +99,6 @@ async def measure_all(stage: Stage, sets: Sets, url: str, counting: Counting) ->
     return probe
 
 
-async def measure(
-    stage: Stage, judge: Judge, pairs: Sequence[LabeledPair], how: str, counting: Counting
-) -> list[Outcome]:
-    """Judge each pair (the preferred response is A) in both orders, by the judge's own calibration."""
-    outcomes: list[Outcome] = []
-
-    async def work(pair: LabeledPair) -> Outcome:
-        if how == "reasoning":
-            decision = await reason(judge, pair.comparison)
-            verdicts = [order.verdict for order in decision.orders]
-            outcome = _outcome(pair, verdicts, verdicts, None, decision.truncated)
-            return replace(outcome, rationale=decision.rationale)
-        odds = await judge.log_odds(pair.comparison, _direct(how))
-        calibration = judge.calibration(_direct(how))
-        verdicts, sides = (
-            [calibration.verdict(value, allow_tie=ties) for value in odds.per_order] for ties in (True, False)
-        )
-        return _outcome(pair, verdicts, sides, odds.overall, odds.truncated)
-
-    def store(results: list[Outcome]) -> None:
-        outcomes.extend(results)
-        counting.add(len(results) * judged(how, stage.settings.reasoning_tokens))
-
-    await in_portions(pairs, work, store, concurrency=stage.settings.concurrency)
-    return sorted(outcomes, key=lambda outcome: outcome.item)
-
-
 async def attack(
     stage: Stage,
     sets: Sets,
@@ -187,10 +110,10 @@ async def attack(
 ) -> None:
     """Make the attacks on a judge, by the strategy that serves; what is stored already is not repeated."""
     if (role, ATTACKS, how) not in stored:
-        _insert(stage, role, ATTACKS, how, *await measure_attacks(stage, judge, how, counting))
+        store_figures(stage, role, ATTACKS, how, *await measure_attacks(stage, judge, how, counting))
     if (role, PHRASES, how) not in stored:
         measured = await measure_phrases(stage, judge, how, sets[HELD_OUT], counting)
-        _insert(stage, role, PHRASES, how, *measured)
+        store_figures(stage, role, PHRASES, how, *measured)
 
 
 async def make_probe(judge: Judge, server: VLLM) -> Probe:
@@ -227,46 +150,26 @@ def _deciding(stage: Stage, sets: Sets, role: str) -> list[tuple[str, str]]:
     """
     held_out = [(HELD_OUT, strategy) for strategy in STRATEGIES if sets[HELD_OUT]]
     best = _best(stage, role)
-    return [*held_out, (HELD_OUT, "reasoning"), *((dataset, best) for dataset in _anchored(sets))]
-
-
-def _anchored(sets: Sets) -> list[str]:
-    return [dataset for dataset in sets if dataset not in (FIT, HELD_OUT) and sets[dataset]]
+    return [*held_out, (HELD_OUT, "reasoning"), *((dataset, best) for dataset in anchored_in(sets))]
 
 
 def _looks(stage: Stage, sets: Sets) -> float:
     """What measuring one version costs, in label reads."""
     direct = len(STRATEGIES) * (len(sets[FIT]) + len(sets[HELD_OUT]))
-    direct += sum(len(sets[dataset]) for dataset in _anchored(sets))
-    reasoned = len(_pairs(stage, sets, HELD_OUT, "reasoning"))
+    direct += sum(len(sets[dataset]) for dataset in anchored_in(sets))
+    reasoned = len(pairs_for(stage, sets, HELD_OUT, "reasoning"))
     tokens = stage.settings.reasoning_tokens
     return direct * judged("direct", tokens) + reasoned * judged("reasoning", tokens)
 
 
 def _best(stage: Stage, role: str) -> Strategy:
     """The direct strategy that is right more often on the share kept for fitting."""
-    return best_strategy(_fitted_on(stage), role)
+    return best_strategy(fitted_on(stage), role)
 
 
 def _served(stage: Stage, role: str, folder: Path) -> dict[str, StrategyCalibration]:
     """How a version's log-odds become verdicts in service."""
-    return calibrations(_fitted_on(stage)) if role == "candidate" else read_manifest(folder).calibration
-
-
-def _fitted_on(stage: Stage) -> dict[Key, EvaluationRow]:
-    """What was measured on the share kept for fitting."""
-    with stage.lease.transaction() as session:
-        rows = session.scalars(
-            select(EvaluationRow).where(
-                EvaluationRow.iteration_id == stage.iteration, EvaluationRow.dataset == FIT
-            )
-        ).all()
-    return {(row.role, row.dataset, row.strategy): row for row in rows}
-
-
-def _pairs(stage: Stage, sets: Sets, dataset: str, how: str) -> list[LabeledPair]:
-    pairs = sets[dataset]
-    return pairs[: stage.settings.evaluated_reasoning] if how == "reasoning" else pairs
+    return calibrations(fitted_on(stage)) if role == "candidate" else read_manifest(folder).calibration
 
 
 def _judge(
@@ -281,81 +184,3 @@ def _judge(
         reasoning_tokens=stage.settings.reasoning_tokens,
         field_tokens=stage.settings.field_tokens,
     )
-
-
-def _direct(how: str) -> Strategy:
-    return "pairwise" if how == "pairwise" else "pointwise"
-
-
-def _outcome(
-    pair: LabeledPair,
-    verdicts: Sequence[Verdict],
-    sides: Sequence[Verdict],
-    log_odds: float | None,
-    truncated: bool,
-) -> Outcome:
-    first, last = verdicts
-    chosen, rejected = pair.comparison.response_a, pair.comparison.response_b
-    return Outcome(
-        item=pair.item,
-        cluster=pair.comparison.instruction.digest[:16],
-        # Pairs with a known winner: a tie leaves it open, which the probe of ties looks at. What is right or
-        # wrong is the side (docs/decisions/0016).
-        correct=sides[0] == sides[1] == "a",
-        verdicts=(first, last),
-        sides=(sides[0], sides[1]),
-        shorter_right=len(chosen) < len(rejected),
-        log_odds=log_odds,
-        length=math.log(max(len(chosen), 1) / max(len(rejected), 1)),
-        truncated=truncated,
-    )
-
-
-def _store(stage: Stage, judge: Judge, dataset: str, how: str, outcomes: list[Outcome]) -> None:
-    metrics = summarize(outcomes)
-    if outcomes and outcomes[0].log_odds is not None:
-        metrics |= calibration_error(outcomes, judge.calibration(_direct(how)))
-    _insert(stage, judge.version, dataset, how, metrics, [outcome.to_json() for outcome in outcomes])
-
-
-def _insert(
-    stage: Stage, role: str, dataset: str, how: str, metrics: dict[str, Any], items: list[dict[str, Any]]
-) -> None:
-    values = {
-        "iteration_id": stage.iteration,
-        "role": role,
-        "dataset": dataset,
-        "strategy": how,
-        "metrics": metrics,
-        "items": items,
-    }
-
-    def act() -> None:
-        with stage.lease.transaction() as session:
-            session.execute(insert(EvaluationRow).values(values).on_conflict_do_nothing())
-
-    outlasting(act)
-
-
-def _stored(stage: Stage) -> set[tuple[str, str, str]]:
-    with stage.lease.transaction() as session:
-        rows = session.execute(
-            select(EvaluationRow.role, EvaluationRow.dataset, EvaluationRow.strategy).where(
-                EvaluationRow.iteration_id == stage.iteration
-            )
-        )
-        return {(role, dataset, strategy) for role, dataset, strategy in rows}
-
-
-def _preferred_first(pair: LabeledPair) -> LabeledPair:
-    if pair.label == "a":
-        return pair
-    comparison = pair.comparison
-    swapped = Comparison(comparison.instruction, comparison.response_b, comparison.response_a)
-    return replace(pair, comparison=swapped, label="a")
-
-
-def _sample(items: Sequence[Any], limit: int, seed: str) -> list[Any]:
-    if len(items) <= limit:
-        return list(items)
-    return [items[i] for i in sorted(random.Random(seed).sample(range(len(items)), limit))]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from judge.backend.processor import keep_niceness
 from judge.errors import JudgesmithError
-from judge.evaluation import runs
+from judge.evaluation.lease import claim_due
 from judge.settings import Settings
 from judge.store import database, queue
 from judge.store.database import Sessions
@@ -65,7 +65,7 @@ def sweep(sessions: Sessions, redis: Any) -> int:
     begin(sessions)
     with sessions.begin() as session:
         due = iterations.claim_due(session)
-        measured = runs.claim_due(session)
+        measured = claim_due(session)
     for iteration, stage in due:
         logger.info("asking for stage %s of iteration %d", stage, iteration)
         queue.enqueue_stage(redis, iteration, stage)

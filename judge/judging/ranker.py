@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 from math import isfinite
 from typing import Literal, TypeVar
 
@@ -19,61 +18,25 @@ from judge.comparison import Comparison, Instruction
 from judge.errors import Fault, InvalidInput, PromptTooLong
 from judge.judging.deciding import decide
 from judge.judging.judge import DEFAULT, Judge, Options, Reads
+from judge.judging.meetings import Item, Meeting, implied, met, schedule_pairings, systems, to_judge
 from judge.judging.ranking import (
     Match,
     Reward,
     Score,
     bradley_terry,
     mean_rewards,
-    require_connected,
-    schedule,
 )
 from judge.judging.rewards import FARTHEST
 from judge.judging.scoring import NOT_FINITE
 from judge.judging.voting import Decision, Mode
 from judge.prompts.openers import says_nothing
 from judge.prompts.templates import pairwise_direct, pointwise
-from judge.verdict import Verdict
 
 Method = Literal["pointwise", "tournament"]
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 # Questions to the backend at once: enough to fill its batches, few enough to leave room for other callers.
 _AT_ONCE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An instruction and the players' responses by name. `field`: the responses' path in the request."""
-
-    instruction: Instruction
-    responses: Mapping[str, str]
-    field: str = "responses"
-
-    def path(self, text: str) -> str:
-        """The path of the (first) response with this text."""
-        return f"{self.field}.{next(name for name, own in self.responses.items() if own == text)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """Two players on one item: who won (`a` is the first), and the probability of the first."""
-
-    item: int
-    one: str
-    two: str
-    verdict: Verdict
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairing:
-    """A meeting to come."""
-
-    item: int
-    one: str
-    two: str
-    comparison: Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +73,7 @@ def reads(items: Sequence[Item], method: Method, seed: int) -> int:
     """How many prompts a ranking has the backend read."""
     if method == "pointwise":
         return sum(len(set(item.responses.values())) for item in items)
-    return 2 * len(_to_judge(_pairings(items, seed)))
+    return 2 * len(to_judge(schedule_pairings(items, seed)))
 
 
 async def rank_responses(
@@ -156,21 +119,6 @@ async def rank_systems(
     return await _rank(judge, items, method, seed, options, over="items")
 
 
-def systems(items: Sequence[Item]) -> list[str]:
-    """The names of all players, sorted."""
-    return sorted({name for item in items for name in item.responses})
-
-
-def require_comparable(items: Sequence[Item]) -> None:
-    """Raise `InvalidInput` about `items` where groups of systems share no instruction."""
-    names = systems(items)
-    number = {name: index for index, name in enumerate(names)}
-    shared = [
-        (number[one], number[two]) for item in items for one, two in combinations(sorted(item.responses), 2)
-    ]
-    require_connected(shared, names, field="items")
-
-
 def require_affordable(items: Sequence[Item], method: Method, seed: int, limit: int) -> None:
     """Raise `InvalidInput` about `items` where the ranking takes more than `limit` reads."""
     needed = reads(items, method, seed)
@@ -193,7 +141,7 @@ async def _rank(
     names, clusters = systems(items), [item.instruction.digest for item in items]
     if method == "pointwise":
         rewards, usage, truncated = await _rewards(judge, items, options)
-        meetings = _implied(judge, rewards)
+        meetings = implied(judge, rewards)
         ranked = [name for name in names if any(name in own for own in rewards)]
         fit = partial(mean_rewards, _given(rewards, ranked, clusters), ranked, seed=seed)
     else:
@@ -275,8 +223,8 @@ async def _meetings(
     judge: Judge, items: Sequence[Item], seed: int, options: Options
 ) -> tuple[list[Meeting], Usage, bool]:
     """Every scheduled meeting with an outcome, judged in both orders; equal texts tie unjudged."""
-    pairings = _pairings(items, seed)
-    asked = list(_to_judge(pairings).items())
+    pairings = schedule_pairings(items, seed)
+    asked = list(to_judge(pairings).items())
 
     async def ask(question: tuple[Comparison, int]) -> Decision:
         comparison, number = question
@@ -287,49 +235,9 @@ async def _meetings(
     decisions = await _in_turn(ask, asked)
     found = {comparison: decision for (comparison, _), decision in zip(asked, decisions, strict=True)}
     usage = sum((decision.usage for decision in decisions), Usage())
-    meetings = [_meeting(pairing, found.get(pairing.comparison)) for pairing in pairings]
+    meetings = [met(pairing, found.get(pairing.comparison)) for pairing in pairings]
     had = [meeting for meeting in meetings if meeting.verdict != "invalid"]
     return had, usage, any(decision.truncated for decision in decisions)
-
-
-def _pairings(items: Sequence[Item], seed: int) -> list[_Pairing]:
-    """Who meets whom on each item. Players stand in the order of their texts: how they came is nothing."""
-    found = []
-    for number, item in enumerate(items):
-        names = sorted(item.responses, key=lambda name: (item.responses[name], name))
-        for one, two in schedule(len(names), seed + number):
-            texts = item.responses[names[one]], item.responses[names[two]]
-            found.append(_Pairing(number, names[one], names[two], Comparison(item.instruction, *texts)))
-    return found
-
-
-def _to_judge(pairings: Sequence[_Pairing]) -> dict[Comparison, int]:
-    """The comparisons of different texts, each once, with (one of) its items."""
-    return {
-        pairing.comparison: pairing.item
-        for pairing in pairings
-        if pairing.comparison.response_a != pairing.comparison.response_b
-    }
-
-
-def _meeting(pairing: _Pairing, decision: Decision | None) -> Meeting:
-    verdict: Verdict = decision.verdict if decision else "tie"
-    probability = decision.probability_a if decision else None
-    if verdict == "tie" or probability is None:
-        probability = 0.5
-    return Meeting(pairing.item, pairing.one, pairing.two, verdict, probability)
-
-
-def _implied(judge: Judge, rewards: Sequence[Mapping[str, float]]) -> list[Meeting]:
-    """What the rewards say about every pair on every item, as the direct mode would from the same reads."""
-    calibration = judge.calibration("pointwise")
-    meetings = []
-    for number, own in enumerate(rewards):
-        for one, two in combinations(sorted(own), 2):
-            odds = own[one] - own[two]
-            verdict = calibration.verdict(odds, allow_tie=True)
-            meetings.append(Meeting(number, one, two, verdict, calibration.probability(odds)))
-    return meetings
 
 
 async def _in_turn(

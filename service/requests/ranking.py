@@ -4,14 +4,8 @@ import hashlib
 from typing import Any
 
 from judge.judging.judge import Judge, Options
-from judge.judging.ranker import (
-    Item,
-    Ranking,
-    rank_responses,
-    rank_systems,
-    require_affordable,
-    require_comparable,
-)
+from judge.judging.meetings import Item, require_comparable
+from judge.judging.ranker import Ranking, rank_responses, rank_systems, require_affordable
 from judge.judging.ranking import rank_order
 from judge.store.keys import Principal
 from service.requests.answering import answered

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from judge.judging.ranker import Item
+from judge.judging.meetings import Item
 from service.schemas.base import Guided, Strict, Text, Traced, WithInstruction
 
 MethodName = Literal["pointwise", "tournament"]

@@ -7,8 +7,8 @@ from rq import Queue
 from sqlalchemy import update
 
 from judge.comparison import Instruction
-from judge.evaluation import runs
 from judge.evaluation.benchmarks.items import Item, Judged, to_lines
+from judge.evaluation.lease import Lease, claim_due
 from judge.store import queue
 from judge.store.tables import AuditEntry, BenchmarkRunRow
 from service.routes import evaluations as evaluations_route
@@ -24,7 +24,7 @@ def post(world, body=None, **query):
 
 def answer_all(world, number, right):
     """What a worker would write."""
-    lease = runs.Lease.take(world.sessions, number)
+    lease = Lease.take(world.sessions, number)
     judged = []
     for ordinal, item in enumerate(ITEMS):
         verdict = "a" if ordinal < right else "b"
@@ -183,7 +183,7 @@ def test_the_queue_may_be_down(world, monkeypatch):
         assert post(world).status_code == 202
     with world.sessions.begin() as session:
         session.execute(update(BenchmarkRunRow).values(enqueued_at=None))
-        assert runs.claim_due(session) == [1]
+        assert claim_due(session) == [1]
 
 
 def test_the_benchmarks_are_listed(world):

@@ -13,7 +13,8 @@ from judge.comparison import Instruction
 from judge.errors import Conflict, InvalidInput, NotFound
 from judge.evaluation import item_store, report, runs
 from judge.evaluation.benchmarks.items import Item, Judged
-from judge.evaluation.runs import EvaluationSettings, Lease
+from judge.evaluation.lease import MAX_ATTEMPTS, Lease, claim_due
+from judge.evaluation.runs import EvaluationSettings
 from judge.gathering.protected import closest
 from judge.judging.scoring import NOT_FINITE
 from judge.store import queue
@@ -145,7 +146,7 @@ def test_an_evaluation_that_kills_its_workers_is_not_begun_for_ever(loop):
     run = submit(loop)
     loop.evaluation.script.delay_s = 2.0
     code = f"from workers.benchmark import run_evaluation; run_evaluation({run})"
-    for _ in range(runs.MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         asked = loop.evaluation.script.requests
         with subprocess.Popen([sys.executable, "-c", code], cwd=CODE) as worker:
             while loop.evaluation.script.requests == asked:
@@ -162,7 +163,7 @@ def test_an_evaluation_that_kills_its_workers_is_not_begun_for_ever(loop):
     assert "killed again and again" in row(loop, run).error
     assert loop.evaluation.script.requests == asked
     with loop.sessions.begin() as session:
-        assert runs.claim_due(session) == []
+        assert claim_due(session) == []
 
 
 def expire(loop):
@@ -172,7 +173,7 @@ def expire(loop):
 
 def test_an_evaluation_that_gets_on_may_lose_its_worker_however_often(loop):
     run = submit(loop)
-    for ordinal, item in enumerate(items(3 * runs.MAX_ATTEMPTS)):
+    for ordinal, item in enumerate(items(3 * MAX_ATTEMPTS)):
         lease = Lease.take(loop.sessions, run)
         lease.write([(ordinal, Judged(item.id, ("a", "a"), "a", 0.9))])
         expire(loop)
