@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from judge.settings import Settings
+from tests.deploy.kubernetes import OUR_IMAGE, OVERLAYS, WORKLOADS, Resource, render
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +20,36 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="module", params=list(OVERLAYS))
+def resources(request: pytest.FixtureRequest, root: Path) -> list[Resource]:
+    return render(root / "k8s" / request.param)
+
+
+@pytest.fixture(scope="module")
+def pods(resources: list[Resource]) -> dict[str, Resource]:
+    """The pod templates, by the name of what makes them."""
+    return {
+        resource["metadata"]["name"]: resource["spec"]["template"]
+        for resource in resources
+        if resource["kind"] in WORKLOADS
+    }
+
+
+@pytest.fixture(scope="module")
+def containers(pods: dict[str, Resource]) -> dict[str, Resource]:
+    """All containers, as `workload/container`."""
+    return {
+        f"{name}/{container['name']}": container
+        for name, pod in pods.items()
+        for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+    }
+
+
+@pytest.fixture(scope="module")
+def ours(containers: dict[str, Resource]) -> dict[str, Resource]:
+    return {name: item for name, item in containers.items() if item["image"].startswith(f"{OUR_IMAGE}:")}
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from judge.store.database import Sessions
 from judge.versions.pointer import move_champion
 from judge.versions.version import VersionStore
 from service.main import create_app
-from tests.scripted_vllm import Script, ScriptedVLLM
+from tests.scripted_vllm import Script, ScriptedVLLM, prefers
 from tests.serving import serve
 from tests.versions import register
 
@@ -82,3 +82,10 @@ def wait_until_ready(http: httpx.Client) -> None:
             return
         time.sleep(0.02)
     raise AssertionError(http.get("/readyz").text)
+
+
+@pytest.fixture
+def judged(world):
+    """A world whose judge likes Blue by 2 nats and dislikes the rest by as much."""
+    world.script.margin = prefers("Blue")
+    return world
