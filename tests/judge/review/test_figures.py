@@ -6,7 +6,7 @@ from judge.comparison import Comparison, Instruction
 from judge.errors import InvalidInput, NotFound
 from judge.review import figures
 from judge.review.items import Judged, Offer
-from tests.judge.review_items import add, offer, seen
+from tests.judge.review.review_items import add, offer, seen
 
 
 def test_a_label_is_what_more_than_half_say(sessions):

@@ -6,7 +6,7 @@ from judge.errors import InvalidInput
 from judge.evaluation import anchors
 from judge.review.files import lines, parse
 from judge.review.items import Judged
-from tests.judge.review_items import add, offer, seen
+from tests.judge.review.review_items import add, offer, seen
 
 
 def test_what_is_written_can_be_read_again(sessions):

@@ -26,7 +26,7 @@ from judge.store.tables import (
     TrialDecisionRow,
     TrialRow,
 )
-from tests.judge.review_items import TEXT, add, answer, claim, decision, iteration, offer, rows, seen
+from tests.judge.review.review_items import TEXT, add, answer, claim, decision, iteration, offer, rows, seen
 
 
 def test_the_same_texts_are_there_once_for_a_tenant(sessions):

@@ -9,7 +9,7 @@ from judge.errors import Conflict, NotFound
 from judge.review import items, queue
 from judge.review.items import Judged, Signals
 from judge.store.tables import ReviewItemRow, ReviewRow
-from tests.judge.review_items import add, answer, claim, offer, rows
+from tests.judge.review.review_items import add, answer, claim, offer, rows
 
 
 def test_the_random_sample_comes_in_the_order_of_its_places(sessions):
