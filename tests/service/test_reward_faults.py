@@ -123,7 +123,7 @@ def test_a_caller_that_hangs_up_is_worked_for_no_longer(world):
 
 
 def test_too_much_of_one_tenant_is_429_and_others_are_still_served(make_world):
-    from tests.service.test_auth import make_key
+    from tests.service.door.test_auth import make_key
 
     world = make_world(auth="keys", reward_queue=100, reward_concurrency=4)
     world.script.delay_s = 0.1

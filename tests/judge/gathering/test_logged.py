@@ -5,7 +5,7 @@ import json
 import pytest
 
 from judge.gathering.traces import parse
-from tests.judge.test_traces import HI, TOOLS, TURNS, event, log, otlp
+from tests.judge.gathering.test_traces import HI, TOOLS, TURNS, event, log, otlp
 
 SAID = "Red, then."
 PART = [{"type": "text", "content": SAID}]

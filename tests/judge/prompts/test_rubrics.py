@@ -148,7 +148,7 @@ def test_the_language_of_a_text(text, language):
 
 
 def test_the_documentation_shows_the_presets_as_they_are():
-    shown = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    shown = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text(encoding="utf-8")
 
     assert all("\n".join(preset_rubric(name, "en").lines()) in shown for name in presets())
     assert all(f"`{name}`" in shown for name in scenarios())

@@ -12,7 +12,7 @@ from judge.evaluation.benchmarks.measures import cost, measures, outcomes, relia
 from judge.evaluation.benchmarks.versus import common, mcnemar, versus
 from judge.evaluation.statistics import Outcome, calibration_error
 from judge.judging.scoring import Calibration
-from tests.judge.benchmarks.canned import compared, rated, values
+from tests.judge.evaluation.benchmarks.canned import compared, rated, values
 
 LONG, SHORT = "a much longer response", "short"
 

@@ -9,7 +9,7 @@ from judge.errors import InvalidInput
 from judge.evaluation.benchmarks.catalog import load_items
 from judge.evaluation.benchmarks.items import from_lines, to_lines
 
-DEV = Path(__file__).parents[4] / "shared" / "data" / "dev"
+DEV = Path(__file__).parents[5] / "shared" / "data" / "dev"
 
 
 def write(path: Path, rows, *, as_list=False) -> str:

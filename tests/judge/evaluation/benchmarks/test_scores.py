@@ -16,7 +16,7 @@ from judge.evaluation.benchmarks import (
     systems,
 )
 from judge.evaluation.benchmarks.items import placed_first
-from tests.judge.benchmarks.canned import compared, rated, values
+from tests.judge.evaluation.benchmarks.canned import compared, rated, values
 
 FIXTURE = json.loads((Path(__file__).parent / "rewardbench.json").read_text())
 
