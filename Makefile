@@ -9,7 +9,7 @@ UV ?= .venv/bin/uv
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test test-fast check format lock clean
+.PHONY: help install install-dev run test test-fast check docs format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -33,11 +33,15 @@ test: test-fast ## Run all tests, with the real model and vLLM
 test-fast: install-dev ## Run the tests that need no model
 	@exec $(BIN)/python -m pytest -m "not e2e" --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
-check: install-dev ## Lint, check formatting, types and the rule of imports
+check: install-dev ## Lint, check formatting, types, the rule of imports and the links of the docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+docs: install-dev ## The pages of docs/ as a site, at http://127.0.0.1:8000
+	@exec $(BIN)/mkdocs serve
 
 format: install-dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix
