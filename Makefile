@@ -38,10 +38,10 @@ check: install-dev ## Lint, check formatting, types, the rule of imports and the
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 docs: install-dev ## The pages of docs/ as a site, at http://127.0.0.1:8000
-	@exec $(BIN)/mkdocs serve
+	@NO_MKDOCS_2_WARNING=1 exec $(BIN)/mkdocs serve
 
 format: install-dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from stack.main import app
 from stack.terminal import show
-from tests.stack.test_main import gateway
 from tests.stack.terminal.test_show import drawn
+from tests.stack.test_main import gateway
 
 STREAM = {"version": "v1", "kind": "pairwise", "mode": "direct", "windows": [{"ordinal": 1}, {"ordinal": 2}]}
 TIES = {"figure": "tie", "before": 0.08, "now": 0.25, "p_value": 1e-9, "alarm": True}
