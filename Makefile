@@ -1,12 +1,19 @@
 # Every target that needs the environment installs it first, which takes a moment once it is there.
 #   LOCK=cpu|gpu|auto   which lock to install from (auto: gpu where an NVIDIA GPU answers, else cpu)
 #   ARGS, PYTEST_ARGS   passed on to `judgesmith up` and to pytest
-#   PYTHON              the Python that makes the environment (3.11)
+#   PYTHON              the Python that runs the installer (any from 3.8 on); the environment gets 3.11
 
 PYTHON ?= python3
 LOCK ?= auto
 UV ?= .venv/bin/uv
 BIN := .venv/bin
+# Without a Python uv has one for the installer.
+RUN_PYTHON = $(if $(shell command -v $(PYTHON)),$(PYTHON),uv run --quiet --no-project --python 3.11)
+define INSTALL
+command -v $(firstword $(RUN_PYTHON)) > /dev/null || \
+	{ echo "install: neither $(PYTHON) nor uv is on this machine; install one of them" >&2; exit 1; }; \
+	$(RUN_PYTHON) requirements/install.py --lock $(LOCK)
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run test test-fast check docs format lock clean
@@ -16,10 +23,10 @@ help: ## Show this list
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 install: ## Make or complete .venv with what Judgesmith runs on
-	@$(PYTHON) requirements/install.py --lock $(LOCK)
+	@$(INSTALL)
 
 install-dev: ## The same, and the development tools
-	@$(PYTHON) requirements/install.py --lock $(LOCK) --dev
+	@$(INSTALL) --dev
 
 # `exec` puts judgesmith in the shell's place: Ctrl-C reaches it through the terminal, and a SIGTERM to make is handed
 # to it by make, which then waits for it to stop.
@@ -62,5 +69,5 @@ lock: install-dev ## Resolve all locks again from pyproject.toml
 	$(COMPILE) --group dev -c requirements/cpu.lock -c requirements/gpu.lock -o requirements/dev.lock
 
 clean: ## Remove the environment and all caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
