@@ -62,7 +62,8 @@ def install(choice: str, dev: bool) -> None:
     with Path(__file__).open() as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # one install at a time
         kept = stamped()
-        lock = choice if choice != "auto" else kept[0] if kept else "gpu" if succeeds("nvidia-smi") else "cpu"
+        made_for = kept[0] if kept and kept[0] in DISK_GB else "gpu" if succeeds("nvidia-smi") else "cpu"
+        lock = made_for if choice == "auto" else choice
         if is_complete(lock, dev):
             return
         require_machine(lock)
