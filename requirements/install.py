@@ -131,6 +131,7 @@ def find_uv() -> str:
         if found and succeeds(f"'{found}' --version"):  # a version manager's shim may not work
             return found
     pinned = re.findall(r"^uv==.*?(?=^\S)", lock_file("dev").read_text(), re.M | re.S)[0]
+    os.environ.setdefault("PIP_ROOT_USER_ACTION", "ignore")  # it goes into a folder of its own
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(pinned)
         file.flush()

@@ -275,3 +275,16 @@ def scripted(model: Path, **options: Any) -> ScriptedVLLM:
     """A server that starts with a model folder's weights and tokenizer."""
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     return ScriptedVLLM(Script(tokenizer, model, **options))
+
+
+def prefers(word: str) -> Callable[[str, str], float]:
+    """A backend that finds the response with a word in it better, in every prompt."""
+
+    def margin(prompt: str, _weights: str) -> float:
+        body = prompt.split("[Conversation]")[1]
+        if "[Response A]" not in body:
+            return 2.0 if word in body.split("[Response]")[1] else -2.0
+        first, second = body.split("[Response A]")[1].split("[Response B]")
+        return 3.0 * ((word in first) - (word in second))
+
+    return margin

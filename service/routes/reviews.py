@@ -76,7 +76,7 @@ async def judge(request: JudgeRequest, caller: Admin, app: App) -> JudgeAnswer:
     """Have a version in service judge items that it has said nothing about. Nothing of it is live traffic."""
     whose = request.tenant or caller.tenant
     version = await app.champion.decide(request.version, _version)
-    items = await asyncio.to_thread(_unjudged, app, whose, version, request.limit)
+    found = await asyncio.to_thread(_unjudged, app, whose, version, request.limit)
     places = asyncio.Semaphore(_AT_ONCE)
     salt = app.cache.salt(whose)
 
@@ -85,9 +85,9 @@ async def judge(request: JudgeRequest, caller: Admin, app: App) -> JudgeAnswer:
             with app.admission.enter():
                 return item, await app.champion.decide(version, _deciding(comparison, salt))
 
-    made = await asyncio.gather(*(one(*item) for item in items))
+    made = await asyncio.gather(*(one(*item) for item in found))
     await asyncio.to_thread(_note, app, made)
-    return JudgeAnswer(version=version, judged=len(made), more=len(items) == request.limit)
+    return JudgeAnswer(version=version, judged=len(made), more=len(found) == request.limit)
 
 
 async def _version(judge: Judge) -> str:

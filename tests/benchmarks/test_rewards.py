@@ -12,7 +12,7 @@ from benchmarks import rewards
 from benchmarks.running import ByHand, Served
 from judge.backend.vllm import Backends
 from judge.judging.judge import Judge
-from tests.service.test_judging import prefers
+from tests.scripted_vllm import prefers
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from judgesmith_client import (
     trl,
     verl,
 )
-from tests.service.test_judging import prefers
+from tests.scripted_vllm import prefers
 
 GOOD, BAD = Item("Name a color.", "Blue."), Item("Name a color.", "Seven.")
 MANY = [Item(f"Say {n}.", f"It is {n}.") for n in range(60)]

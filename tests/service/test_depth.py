@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import func, select
 
 from judge.store.tables import DecisionRow
-from tests.service.test_judging import PAIR, prefers
+from tests.scripted_vllm import prefers
+from tests.service.test_judging import PAIR
 
 RHYME = {"name": "Rhyme", "description": "Lines rhyme.", "weight": 2}
 

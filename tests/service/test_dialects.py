@@ -11,9 +11,9 @@ import openai
 import pytest
 
 from judge.store import keys
+from tests.scripted_vllm import prefers
 from tests.service.templated import BAD, GOOD, PROMPT
 from tests.service.test_chat_dialect import CHAT, chat
-from tests.service.test_judging import prefers
 
 YES, NO = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(2))
 

@@ -9,21 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from judge.store.tables import DecisionRow
+from tests.scripted_vllm import prefers
 
 PAIR = {"instruction": "Name a color.", "response_a": "Blue.", "response_b": "Seven."}
-
-
-def prefers(word):
-    """A backend that finds the response with a word in it better, in every prompt."""
-
-    def margin(prompt, _weights):
-        body = prompt.split("[Conversation]")[1]
-        if "[Response A]" not in body:
-            return 2.0 if word in body.split("[Response]")[1] else -2.0
-        first, second = body.split("[Response A]")[1].split("[Response B]")
-        return 3.0 * ((word in first) - (word in second))
-
-    return margin
 
 
 def test_both_orders_are_judged_and_everything_is_named(world):

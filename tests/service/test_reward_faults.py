@@ -6,8 +6,8 @@ import math
 import httpx
 import pytest
 
+from tests.scripted_vllm import prefers
 from tests.service.reward_calls import BAD, GOOD, ask, numbers, rows
-from tests.service.test_judging import prefers
 
 
 def test_an_item_that_cannot_be_judged_leaves_the_others_alone(world):

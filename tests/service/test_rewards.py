@@ -6,8 +6,8 @@ import math
 import pytest
 
 from judge.store.tables import ModelVersion
+from tests.scripted_vllm import prefers
 from tests.service.reward_calls import BAD, GOOD, ask, numbers, rows
-from tests.service.test_judging import prefers
 from tests.tiny_model import make_tiny_model
 from tests.versions import probe_of
 

@@ -144,3 +144,9 @@ def loop(sessions, clean_redis, postgres_url, tmp_path, monkeypatch, bring_in) -
         for name, value in environment.items():
             monkeypatch.setenv(f"JUDGESMITH_{name}", value)
         yield Loop(sessions, store_, serving, evaluation, version, bring_in)
+
+
+@pytest.fixture
+def other(loop, tmp_path):
+    """A version that is not the champion."""
+    return register(loop.sessions, loop.store, tmp_path, 1)

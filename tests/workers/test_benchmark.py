@@ -18,18 +18,11 @@ from judge.judging.scoring import NOT_FINITE
 from judge.store import queue
 from judge.store.tables import BenchmarkRunRow
 from stack.processes.spawn import CODE
-from tests.versions import register
 from tests.workers.measured import answers, items, row, submit
 from workers import benchmark
 from workers.batches import in_portions
 from workers.benchmark import run_evaluation
 from workers.main import sweep
-
-
-@pytest.fixture
-def other(loop, tmp_path):
-    """A version that is not the champion."""
-    return register(loop.sessions, loop.store, tmp_path, 1)
 
 
 def test_a_version_that_does_not_serve_is_measured_on_the_engine_that_serves_nobody(loop, other):
@@ -49,10 +42,10 @@ def test_a_version_that_does_not_serve_is_measured_on_the_engine_that_serves_nob
 
 def test_the_same_evaluation_gives_the_same_report(loop, other):
     def digest():
-        runs = [submit(loop, version) for version in (loop.version, other)]
-        for run in runs:
+        numbers = [submit(loop, version) for version in (loop.version, other)]
+        for run in numbers:
             run_evaluation(run)
-        built = report.build([runs.load_run(loop.sessions, run) for run in runs])
+        built = report.build([runs.load_run(loop.sessions, run) for run in numbers])
         with loop.sessions.begin() as session:
             for run in session.scalars(select(BenchmarkRunRow)):
                 session.delete(run)
