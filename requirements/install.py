@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,9 +29,6 @@ PYTHON, GLIBC = "3.11", (2, 31)
 DISK_GB = {"cpu": 8.0, "gpu": 16.0}
 # Below this the engine and the seed model do not start.
 MEMORY_GB = 3.0
-
-
-say = partial(print, file=sys.stderr, flush=True)
 
 
 class InstallError(Exception):
@@ -142,10 +138,12 @@ def find_uv() -> str:
 
 def torch_source(lock: str) -> list[str]:
     """Where the CPU build of torch is: in a folder that pip is told of, else on PyTorch's own index."""
-    folders = os.environ.get("PIP_FIND_LINKS", "").split() if lock == "cpu" else []
-    local = [folder for folder in folders if any(Path(folder).glob("torch-*+cpu-*.whl"))]
-    index = ["--torch-backend", "cpu"] if lock == "cpu" else []
-    return [option for folder in local for option in ("--find-links", folder)] or index
+    if lock == "gpu":
+        return []
+    pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
+    told = [os.environ.get("PIP_FIND_LINKS", ""), *re.findall(r"find-links='([^']*)'", pip.stdout)]
+    local = [folder for folder in " ".join(told).split() if any(Path(folder).glob("torch-*+cpu-*.whl"))]
+    return ["--find-links", local[0]] if local else ["--torch-backend", "cpu"]
 
 
 def succeeds(command: str) -> bool:
@@ -163,6 +161,10 @@ def run(trouble: str, *command: object) -> None:
                 say(line, end="")
     if process.returncode:
         raise InstallError(f"{trouble}.")
+
+
+def say(text: str, end: str = "\n") -> None:
+    print(text, end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -97,3 +97,47 @@ def _entries(root: Path, lock: str) -> dict[str, str]:
 
 def _version(entry: str) -> str:
     return entry.split()[0].split("==")[1]
+
+
+def test_torch_comes_from_a_folder_that_pip_is_told_of_if_it_is_there(
+    install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_FIND_LINKS", f"{tmp_path}/nowhere {tmp_path}")
+
+    assert install.torch_source("cpu") == ["--torch-backend", "cpu"]
+    (tmp_path / "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    assert install.torch_source("cpu") == ["--find-links", str(tmp_path)]
+    assert install.torch_source("gpu") == []
+
+
+def test_what_is_missing_on_a_machine_is_one_line(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install, "DISK_GB", {"cpu": 1e6})
+
+    assert install.main(["--lock", "cpu"]) == 1
+    assert re.fullmatch(
+        r"install: .* GB is free at .*, 1000000.0 GB is needed; free some space\n", capsys.readouterr().err
+    )
+
+
+def test_an_environment_of_an_earlier_installer_or_half_made_is_made_anew(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[object, ...]] = []
+    monkeypatch.setattr(install, "find_uv", lambda: "uv")
+    monkeypatch.setattr(install, "run", lambda _trouble, *command: ran.append(command))
+
+    for stamp in ("cpu unfinished\n", "cpu 0123abc\npyproject.toml 99\n", "cpu\nunfinished\n"):
+        install.STAMP.write_text(stamp)
+        ran.clear()
+        install.install("cpu", dev=False)
+        assert [command[1] for command in ran] == ["venv", "pip", "pip"]
+        assert install.is_complete("cpu", dev=False)
+
+    with install.lock_file("cpu").open("a") as file:
+        file.write("# changed\n")
+    ran.clear()
+    install.install("auto", dev=False)
+    assert [command[1] for command in ran] == ["pip", "pip"]
