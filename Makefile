@@ -1,18 +1,18 @@
 # Every target that needs the environment installs it first, which takes a moment once it is there.
 #   LOCK=cpu|gpu|auto   which lock to install from (auto: gpu where an NVIDIA GPU answers, else cpu)
 #   ARGS, PYTEST_ARGS   passed on to `judgesmith up` and to pytest
-#   PYTHON              the Python that runs the installer (any from 3.8 on); the environment gets 3.11
+#   PYTHON              the Python that runs the installer (any from 3.8 on, with pip or beside a uv); the environment gets 3.11
 
 PYTHON ?= python3
 LOCK ?= auto
 UV ?= .venv/bin/uv
 BIN := .venv/bin
 # Without a Python uv has one for the installer.
-RUN_PYTHON = $(if $(shell command -v $(PYTHON)),$(PYTHON),uv run --quiet --no-project --python 3.11)
+RUN_PYTHON = $(if $(shell command -v $(PYTHON) 2> /dev/null),$(PYTHON),uv run --quiet --no-project --python 3.11)
 define INSTALL
 command -v $(firstword $(RUN_PYTHON)) > /dev/null || \
 	{ echo "install: neither $(PYTHON) nor uv is on this machine; install one of them" >&2; exit 1; }; \
-	$(RUN_PYTHON) requirements/install.py --lock $(LOCK)
+	exec $(RUN_PYTHON) requirements/install.py --lock $(LOCK)
 endef
 
 .DEFAULT_GOAL := help

@@ -3,7 +3,7 @@
     python -m benchmarks.first_start [--lesson]
 
 Clones the commit that is checked out into a temporary folder, with a home of its own; packages come from
-wherever pip finds them. Prints what `make run` prints, and the seconds up to the first judgment. With
+wherever uv finds them. Prints what `make run` prints, and the seconds up to the first judgment. With
 `--lesson` the first lesson is taught as well, and its end waited for.
 """
 

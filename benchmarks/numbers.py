@@ -74,7 +74,8 @@ def main() -> None:
 def engine(tree: Path, model: Path) -> Iterator[str]:
     """A server as that build starts it."""
     port = free_port()
-    entry = "judge.versions.serve" if tree == CODE else "judge.backend.engine"  # as that build has it
+    # As that build has it.
+    entry = "judge.versions.serve" if (tree / "judge" / "versions").is_dir() else "judge.engine"
     command = [sys.executable, "-m", entry, "--model", str(model.resolve()), "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

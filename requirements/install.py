@@ -2,12 +2,13 @@
 
 Every package comes from a lock, with the locked hash; then Judgesmith itself, editable. What
 is finished is recognized at once, what was stopped is made anew from what uv has kept. Runs under any Python
-from 3.8 on, with the standard library alone; the environment gets Python 3.11, found here or fetched by uv.
+from 3.8 on that has pip, or beside a uv; the environment gets Python 3.11, which uv finds or fetches.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import fcntl
 import hashlib
 import os
@@ -24,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV, TOOL = ROOT / ".venv", ROOT / ".uv"
 STAMP = VENV / ".judgesmith-installed"
-PYTHON, GLIBC = "3.11", (2, 31)
+PYTHON, GLIBC, OLDEST_UV = "3.11", (2, 31), (0, 8)
 # Room for the environment, and for uv's cache beside it.
 DISK_GB = {"cpu": 8.0, "gpu": 16.0}
 # Below this the engine and the seed model do not start.
@@ -56,27 +57,40 @@ def main(arguments: list[str]) -> int:
 def install(choice: str, dev: bool) -> None:
     """Brings `.venv` to the state that the locks describe; returns at once when it is there."""
     with Path(__file__).open() as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # one install at a time
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another install is running here; waiting for it ...")
+            fcntl.flock(guard, fcntl.LOCK_EX)
+        os.set_inheritable(guard.fileno(), True)  # the lock lives as long as uv, if this process is killed
         kept = stamped()
-        made_for = kept[0] if kept and kept[0] in DISK_GB else "gpu" if succeeds("nvidia-smi") else "cpu"
-        lock = made_for if choice == "auto" else choice
+        lock = choice if choice != "auto" else kept[0] if kept[:1] and kept[0] in DISK_GB else detected()
         if is_complete(lock, dev):
             return
         require_machine(lock)
         started, uv = time.monotonic(), find_uv()
         if kept[:1] != [lock] or "unfinished" in kept or str(ROOT) not in kept:
             # Both engines install a folder `vllm`, and a stopped install leaves halves of packages.
+            STAMP.unlink(missing_ok=True)
             run(f"no Python {PYTHON} was found or fetched; install it", uv, "venv", "-qc", "-p", PYTHON, VENV)
         STAMP.write_text(f"{lock}\nunfinished\n")
         files = [lock_file(name) for name in ([lock, "dev"] if dev else [lock])]
         pins = {pin for file in files for pin in re.findall(r"^([\w.-]+)==", file.read_text(), re.M)}
         say(f"Installing {len(pins)} packages into {VENV}; the first time that takes some minutes.")
+        # No dependencies: the locks are complete, and leave out what some packages ask for (overrides.txt).
+        into = (uv, "pip", "install", "-p", VENV, "--no-deps")
+        given = [option for file in files for option in ("-r", file)]
         again = "uv could not install all of them; mend what it says and run this again"
-        run(again, uv, "pip", "sync", "-p", VENV, "--require-hashes", *torch_source(lock), *files)
-        own = ("--no-deps", "--no-build-isolation", "--editable", ROOT)
-        run("Judgesmith itself could not be installed", uv, "pip", "install", "-q", "-p", VENV, *own)
+        run(again, *into, "--require-hashes", *torch_source(lock), *given)
+        run("Judgesmith could not be installed", *into, "-q", "--no-build-isolation", "--editable", ROOT)
         STAMP.write_text(complete_stamp(lock, dev))
         say("Installed in {}:{:02d}.".format(*divmod(int(time.monotonic() - started), 60)))
+
+
+def detected() -> str:
+    return (
+        "gpu" if shutil.which("nvidia-smi") and not printed("timeout", "30", "nvidia-smi", "-L")[0] else "cpu"
+    )
 
 
 def stamped() -> list[str]:
@@ -121,18 +135,19 @@ def require_machine(lock: str) -> None:
 
 
 def find_uv() -> str:
-    """This machine's uv; else the locked one, which the pip of this Python puts into `.uv`."""
-    own = str(TOOL / "bin" / "uv")
+    """This machine's uv, if it knows what is asked of it; else the locked one, put into `.uv` by pip."""
+    pinned = re.findall(r"^uv==(?:.|\n(?=\s))*", lock_file("dev").read_text(), re.M)[0]
+    own, version = str(TOOL / "bin" / "uv"), pinned.split()[0][4:]
     for found in (shutil.which("uv"), own):
-        if found and succeeds(f"'{found}' --version"):  # a version manager's shim may not work
-            return found
-    pinned = re.findall(r"^uv==.*?(?=^\S)", lock_file("dev").read_text(), re.M | re.S)[0]
-    os.environ.setdefault("PIP_ROOT_USER_ACTION", "ignore")  # it goes into a folder of its own
+        said = re.match(r"uv (\d+)\.(\d+)\.\d+", printed(found, "--version")[1]) if found else None
+        if said and (int(said[1]), int(said[2])) >= OLDEST_UV and (found != own or version in said[0]):
+            return str(found)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(pinned)
         file.flush()
-        pip = f"{sys.executable} -m pip install -q --no-deps --upgrade --require-hashes --target".split()
-        run("uv is needed and pip could not get it; install uv", *pip, TOOL, "-r", file.name)
+        os.environ.setdefault("PIP_ROOT_USER_ACTION", "ignore")  # it goes into a folder of its own
+        get = ["-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--require-hashes", "--target"]
+        run("uv is needed and pip could not get it; install uv", sys.executable, *get, TOOL, "-r", file.name)
     return own
 
 
@@ -140,26 +155,35 @@ def torch_source(lock: str) -> list[str]:
     """Where the CPU build of torch is: in a folder that pip is told of, else on PyTorch's own index."""
     if lock == "gpu":
         return []
-    pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
-    told = [os.environ.get("PIP_FIND_LINKS", ""), *re.findall(r"find-links='([^']*)'", pip.stdout)]
-    local = [folder for folder in " ".join(told).split() if any(Path(folder).glob("torch-*+cpu-*.whl"))]
+    config = printed(sys.executable, "-m", "pip", "config", "list")[1]
+    told = [ast.literal_eval(value) for value in re.findall(r"find-links=(.*)", config)]
+    folders = " ".join([os.environ.get("PIP_FIND_LINKS", ""), *told]).split()
+    local = [folder for folder in folders if any(Path(folder).glob("torch-*+cpu-*.whl"))]
     return ["--find-links", local[0]] if local else ["--torch-backend", "cpu"]
 
 
-def succeeds(command: str) -> bool:
-    return subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
+def printed(*command: str) -> tuple[int, str]:
+    """The exit code and what was printed; a version manager's shim may be there and not work."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError:
+        return 127, ""
+    return done.returncode, done.stdout
 
 
 def run(trouble: str, *command: object) -> None:
     """Runs what says itself how far it is; its list of packages is left out where nobody watches."""
-    watched = sys.stderr.isatty()
-    with subprocess.Popen(
-        list(map(str, command)), stderr=None if watched else subprocess.PIPE, text=True
-    ) as process:
+    pipe = None if sys.stderr.isatty() else subprocess.PIPE
+    process = subprocess.Popen(list(map(str, command)), stderr=pipe, text=True, close_fds=False)
+    try:
         for line in process.stderr or ():
             if not line.startswith((" + ", " - ", " ~ ")):
                 say(line, end="")
-    if process.returncode:
+        code = process.wait()
+    finally:
+        process.terminate()
+        process.wait()
+    if code:
         raise InstallError(f"{trouble}.")
 
 

@@ -1,5 +1,5 @@
 """From instructions to preference pairs whose better side is known: kinds, responses, faults put in.
 
-All but `generator` and `classifier`, which ask a model, is pure. Read `strategies` first. Which pairs an
+All but `generator` and `classifier`, which ask a model and remember, are pure. Read `strategies` first. Which pairs an
 iteration takes is `judge.teaching`.
 """

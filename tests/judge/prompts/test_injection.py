@@ -1,6 +1,6 @@
 """Texts that try to be more than texts: they change no reading of the judge's words and no control token.
 
-`test_prompts.py` has the texts of one tokenizer; here every added token is cut and disguised in every way
+`test_assembler.py` has the texts of one tokenizer; here every added token is cut and disguised in every way
 that is known, also for tokenizers that fold such disguises back.
 """
 
