@@ -13,6 +13,7 @@ from judge.versions.pointer import move_champion
 from judge.versions.version import VersionStore
 from service.main import create_app
 from tests.scripted_vllm import Script, ScriptedVLLM, prefers
+from tests.service.ranked import by_worth
 from tests.serving import serve
 from tests.versions import register
 
@@ -88,4 +89,10 @@ def wait_until_ready(http: httpx.Client) -> None:
 def judged(world):
     """A world whose judge likes Blue by 2 nats and dislikes the rest by as much."""
     world.script.margin = prefers("Blue")
+    return world
+
+
+@pytest.fixture
+def scripted_world(world):
+    world.script.margin = by_worth
     return world

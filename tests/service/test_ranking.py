@@ -15,12 +15,6 @@ from tests.service.ranked import METHODS, WORTH, ask, by_worth, captured, stored
 from tests.service.test_ranking_systems import compared, repeated
 
 
-@pytest.fixture
-def scripted_world(world):
-    world.script.margin = by_worth
-    return world
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_the_order_and_the_scores_follow_the_judge(scripted_world, method):
     answer = scripted_world.http.post(
