@@ -105,7 +105,7 @@ def test_it_serves_mends_itself_and_stops_without_a_trace(variables):
     finally:
         terminal.process.send_signal(signal.SIGTERM)
 
-    assert terminal.ends() == 0
+    assert terminal.ends() == 0, terminal.told
     assert terminal.told.endswith("stopped\n")
     assert not psutil.wait_procs(children, timeout=5)[1]
     home = Path(variables["JUDGESMITH_HOME"])
@@ -123,7 +123,7 @@ def test_the_first_start_teaches_with_a_key_of_its_own_that_ends_with_it(variabl
     finally:
         terminal.process.send_signal(signal.SIGTERM)
 
-    assert terminal.ends() == 0
+    assert terminal.ends() == 0, terminal.told
     with sessions() as session:
         assert [(key.name, bool(key.revoked_at)) for key in session.scalars(select(ApiKey))] == [
             ("first lesson", True)
@@ -192,7 +192,7 @@ def test_engines_for_candidates_and_pins_that_are_there_are_used_by_gateway_and_
     finally:
         terminal.process.send_signal(signal.SIGTERM)
 
-    assert terminal.ends() == 0
+    assert terminal.ends() == 0, terminal.told
     assert told == [[variables["JUDGESMITH_BACKEND_URLS"]] * 2] * 3
 
 
@@ -248,7 +248,7 @@ def test_an_engine_for_pins_is_started_and_promotions_go_on_beside_a_pin(
     finally:
         terminal.process.send_signal(signal.SIGTERM)
 
-    assert terminal.ends() == 0
+    assert terminal.ends() == 0, terminal.told
     assert "model server for pinned versions (vLLM)" in terminal.told
     assert promoted.stdout == f"champion {second}, previous {pin['version']}\n", promoted.stderr
     assert [one["model_version"] for one in rewards] == [pin["version"], second]
