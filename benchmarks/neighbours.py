@@ -28,7 +28,6 @@ PROMPT_TOKENS, WRITTEN_TOKENS = 190, 32
 SETTINGS: dict[str, dict[str, str]] = {
     "as it is": {},
     "spins 200 ms": {"KMP_BLOCKTIME": "200"},
-    "spins 100 us": {"KMP_BLOCKTIME": "100us"},
     "spins 20 us": {"KMP_BLOCKTIME": "20us"},
     "spins 5 us": {"KMP_BLOCKTIME": "5us"},
     "sleeps at once": {"KMP_BLOCKTIME": "0"},

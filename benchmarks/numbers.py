@@ -115,7 +115,7 @@ def trained(tree: Path, model: Path, pairs: int) -> float:
     judge = Judge.load(VersionStore(model.parent), model.name, Backends([]), 4096)
     with tempfile.TemporaryDirectory() as folder:
         path = sft.write(judge, model.resolve(), {"pointwise": rows}, settings, Path(folder), "benchmark")
-        if tree != CODE:
+        if "dtype" not in (tree / "workers" / "train" / "config.py").read_text():
             config = json.loads(path.read_text())
             del config["dtype"]  # of which that build knows nothing
             path.write_text(json.dumps(config))

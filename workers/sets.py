@@ -20,8 +20,6 @@ from workers.seal import FIT, HELD_OUT
 from workers.stage import Stage
 
 _FIT_SHARE = 0.35
-
-
 Sets = dict[str, list[LabeledPair]]
 
 

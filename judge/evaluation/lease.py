@@ -19,11 +19,7 @@ from judge.store.database import Sessions
 from judge.store.tables import BenchmarkRunRow
 
 ACTIVE = ("queued", "running", "cancelling")
-
-
 LEASE_S = 60
-
-
 MAX_ATTEMPTS = 3
 
 

@@ -6,10 +6,7 @@ from itertools import combinations
 
 from judge.comparison import Comparison, Instruction
 from judge.judging.judge import Judge
-from judge.judging.ranking import (
-    require_connected,
-    schedule,
-)
+from judge.judging.ranking import require_connected, schedule
 from judge.judging.voting import Decision
 from judge.verdict import Verdict
 
@@ -84,6 +81,7 @@ def to_judge(pairings: Sequence[Pairing]) -> dict[Comparison, int]:
 
 
 def met(pairing: Pairing, decision: Decision | None) -> Meeting:
+    """How a meeting ended; equal texts, which nobody judges, tie."""
     verdict: Verdict = decision.verdict if decision else "tie"
     probability = decision.probability_a if decision else None
     if verdict == "tie" or probability is None:

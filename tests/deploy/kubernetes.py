@@ -14,11 +14,7 @@ Labels = Mapping[str, str]
 OUR_IMAGE = "judgesmith"
 CALLERS = {"gateway", "worker-stages", "worker-gather"}
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
-
-
 EXTRA = {"candidate", "pinned", "generator", "generator-model"}
-
-
 # What is rendered, with what it has beside the processes that are always there.
 OVERLAYS: dict[str, set[str]] = {"base": set(), "overlays/gpu": set(), "overlays/engines": EXTRA}
 

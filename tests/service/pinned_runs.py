@@ -4,8 +4,6 @@ import time
 from datetime import UTC, datetime
 
 RUN = {"Judgesmith-Pin": "run-7"}
-
-
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 

@@ -9,8 +9,6 @@ from judge.store.tables import DecisionRow
 
 # How good the scripted judge finds each text.
 WORTH = {"gold": 2.0, "silver": 0.75, "bronze": -0.5, "tin": -1.75}
-
-
 METHODS = ["pointwise", "tournament"]
 
 

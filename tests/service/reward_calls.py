@@ -5,8 +5,6 @@ from sqlalchemy import select
 from judge.store.tables import DecisionRow
 
 GOOD = {"instruction": "Name a color.", "response": "Blue."}
-
-
 BAD = {"instruction": "Name a color.", "response": "Seven."}
 
 

@@ -35,8 +35,6 @@ from tests.workers.test_cancel import trainers
 from workers.stage import run_stage
 
 SETTINGS = {"judged_pairs": 8, "pointwise_epochs": 20, "checkpoint_every": 5}
-
-
 # Stages that write in one transaction: their middle is a lock on the table that they write.
 WRITES = {"select": SelectionRow, "filter": ExampleRow}
 
